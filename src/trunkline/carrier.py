@@ -21,18 +21,28 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from .errors import ConfigError, RemoteProtocolError, Unsupported
-from .events import CallInfo, CallState, EndReason, Extra, FromCaller, Notice, ToCaller
+from .events import (
+    CallInfo,
+    CallState,
+    EndReason,
+    Extra,
+    FromCaller,
+    Notice,
+    Started,
+    ToCaller,
+)
 from .media.formats import AudioFormat
 from .web import Flow, Request, Response
 
 __all__ = [
     "Answer",
+    "AwaitStream",
     "Carrier",
     "CollectDigits",
     "Command",
@@ -43,8 +53,8 @@ __all__ = [
     "Fetch",
     "Find",
     "FrameRule",
-    "Hangup",
     "HangUpLeg",
+    "Hangup",
     "Hooks",
     "Instruct",
     "Leg",
@@ -268,6 +278,10 @@ class OpenStream(Struct, frozen=True, kw_only=True):
     audio: AudioFormat | None = None
 
 
+class AwaitStream(Struct, frozen=True):
+    """An answer's instruction: go on when the media socket that is open already has closed."""
+
+
 class CollectDigits(Struct, frozen=True):
     """An answer's instruction: from now on, tell each key by webhook."""
 
@@ -292,7 +306,10 @@ class Reject(Struct, frozen=True):
 
 
 class Pause(Struct, frozen=True):
-    """An answer's instruction: stay on the line in silence."""
+    """An answer's instruction: stay on the line in silence.
+
+    ``seconds`` is ``math.inf`` where a carrier that is driven by REST waits for its next order.
+    """
 
     seconds: float
 
@@ -312,9 +329,17 @@ class SendTones(Struct, frozen=True):
 
 
 Step = (
-    OpenStream | CollectDigits | Redirect | Hangup | Reject | Pause | TransferTo | SendTones
+    OpenStream
+    | AwaitStream
+    | CollectDigits
+    | Redirect
+    | Hangup
+    | Reject
+    | Pause
+    | TransferTo
+    | SendTones
 )
-"""What an answer document asks of the carrier, one after the other; after the last, the call ends."""
+"""What an answer document asks for, step after step; after the last, the call ends."""
 
 
 # --- control ---------------------------------------------------------------------------------
@@ -369,10 +394,14 @@ class HangUpLeg(Struct, frozen=True):
 
 
 class Instruct(Struct, frozen=True):
-    """Platform tells the simulator what the call does next, in place of what it does now."""
+    """Platform tells the simulator what the call does next, in place of what it does now.
+
+    The media socket is closed first, unless ``keep_stream``.
+    """
 
     call_id: str
     steps: Sequence[Step]
+    keep_stream: bool = False
 
 
 class Fetch(Struct, frozen=True):
@@ -444,6 +473,8 @@ class Carrier(ABC):
     level: ClassVar[Level] = Level.DOCUMENTED
     signs_webhooks: ClassVar[str] = ""
     """How webhooks prove their origin, in a few words; empty where they cannot."""
+    signature_covers: ClassVar[frozenset[Literal["url", "body"]]] = frozenset()
+    """What a signature is computed over; nothing where it is only a secret sent along."""
     signs_upgrade: ClassVar[bool] = False
     """Whether the WebSocket upgrade carries proof of its own (the token is checked anyway)."""
     digits_by_webhook: ClassVar[bool] = False
@@ -503,11 +534,19 @@ class Carrier(ABC):
 
     @abstractmethod
     def write_webhook(self, notice: Notice, url: str) -> Request:
-        """The webhook that says ``notice``, unsigned: the mirror of ``read_webhook``."""
+        """The webhook that says ``notice``, unsigned: the mirror of ``read_webhook``.
+
+        Raises:
+            Unsupported: the carrier sends no webhook for that.
+        """
 
     @abstractmethod
     def answer(self, call: CallInfo, offer: Offer) -> Answer:
-        """Take the call and stream it to ``offer``; never leaves it open when the stream ends."""
+        """Take the call and stream it to ``offer``; never leaves it open when the stream ends.
+
+        Raises:
+            Unsupported: the carrier cannot carry the offer's audio or parameters.
+        """
 
     @abstractmethod
     def dismiss(self, call: CallInfo, why: Dismissal) -> Answer:
@@ -515,17 +554,18 @@ class Carrier(ABC):
 
     @abstractmethod
     def read_answer(self, response: Response) -> Sequence[Step]:
-        """What an answer document asks for: the mirror of ``answer`` and ``dismiss``."""
-
-    # Control.
-
-    def hang_up(self, call: CallInfo) -> Flow[None]:
-        """End the call. Succeeds where it had already ended.
+        """What an answer document asks for: the mirror of ``answer`` and ``dismiss``.
 
         Raises:
-            CarrierError: the carrier would not.
-            Unsupported: there is no way to.
+            RemoteProtocolError: the carrier would not understand it.
         """
+
+    # Control. Every flow below may raise ``CarrierError`` (the carrier would not) and
+    # ``RemoteProtocolError`` (its answer cannot be read, or an id could not stand in a URL); all
+    # but ``hang_up`` and ``state`` may raise ``CallEnded``.
+
+    def hang_up(self, call: CallInfo) -> Flow[None]:
+        """End the call. Succeeds where it had already ended."""
         raise Unsupported(f"{self.title} has no request that ends a call")
 
     def state(self, call: CallInfo) -> Flow[CallState]:
@@ -540,8 +580,17 @@ class Carrier(ABC):
         """Connect the caller with ``to`` and leave; what follows asks ``hooks``'s ``after``."""
         raise Unsupported(f"{self.title} has no way to transfer a call")
 
-    def send_digits(self, call: CallInfo, digits: str) -> Flow[None]:
-        """Press keys towards the caller, out of band."""
+    def send_digits(
+        self, call: CallInfo, digits: str, *, started: Started, hooks: Hooks
+    ) -> Flow[None]:
+        """Press keys towards the caller, out of band.
+
+        ``started`` is what the running stream began with. Where a carrier must end that stream to
+        do this, the call then asks ``hooks``'s ``after`` for a new one.
+
+        Raises:
+            ValueError: ``digits`` holds what is no key here.
+        """
         raise Unsupported(f"{self.title} has no request that sends keys")
 
     @abstractmethod

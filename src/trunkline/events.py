@@ -27,8 +27,8 @@ __all__ = [
     "Clear",
     "Cleared",
     "Digit",
-    "Digits",
     "DigitPressed",
+    "Digits",
     "Direction",
     "EndReason",
     "Ended",
@@ -105,7 +105,8 @@ class CallInfo(Struct, frozen=True, kw_only=True):
     """Who is on a call. Numbers are E.164 with ``+`` where the carrier's form allows telling.
 
     ``call_id`` and ``account_id`` are the carrier's own. ``dial_id`` is the id our ``dial``
-    was answered with, where the carrier uses another one for the call itself.
+    was answered with, where the carrier uses another one for the call itself. ``tag`` is the
+    ``Dial.key`` the call was placed with, where the carrier gives it back.
     """
 
     carrier: str
@@ -115,6 +116,7 @@ class CallInfo(Struct, frozen=True, kw_only=True):
     to: str = ""
     direction: Direction = Direction.INBOUND
     dial_id: str = ""
+    tag: str = ""
     raw: Mapping[str, Any] = {}
 
 
@@ -125,14 +127,16 @@ class Started(Struct, frozen=True, kw_only=True):
     """The stream is open. From the caller's side, first and (on a healthy stream) once.
 
     ``inbound`` is the encoding of the caller's audio, ``outbound`` of ours. ``token`` is the
-    media token where it rides in the stream rather than in the URL. Everything here is as the
-    socket told it, hence unauthenticated until the token is checked.
+    media token where it rides in the stream rather than in the URL. ``stream_name`` is the name
+    our answer gave the stream, where the carrier repeats it. Everything here is as the socket
+    told it, hence unauthenticated until the token is checked.
     """
 
     call_id: str
     inbound: AudioFormat
     outbound: AudioFormat
     stream_id: str = ""
+    stream_name: str = ""
     account_id: str = ""
     from_: str = ""
     to: str = ""
@@ -144,11 +148,12 @@ class Audio(Struct, frozen=True, gc=False):
     """Some audio, encoded as ``Started`` said for this direction; any length.
 
     ``timestamp`` is in ms since the stream began, on the carrier's clock; -1 where the carrier
-    sends none.
+    sends none. ``format`` is given at the carrier's end only, where each message says its own.
     """
 
     payload: bytes
     timestamp: int = -1
+    format: AudioFormat | None = None
 
 
 class Digit(Struct, frozen=True, gc=False):
@@ -206,9 +211,15 @@ ToCaller = Audio | Mark | Clear | Digits | Extra
 
 
 class Offered(Struct, frozen=True):
-    """A call wants a stream: an inbound call rings, or an outbound one was answered."""
+    """A call wants a stream: an inbound call rings, or an outbound one was answered.
+
+    ``again``: it had one before, and asks how to go on now that this is over. ``transfer`` is how
+    a transfer ended, where it comes back from one: ``COMPLETED`` if the other party was reached.
+    """
 
     call: CallInfo
+    again: bool = False
+    transfer: Why | None = None
 
 
 class Ringing(Struct, frozen=True):

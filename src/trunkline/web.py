@@ -1,33 +1,46 @@
 """HTTP as plain data: what a carrier's webhooks, answers and REST calls are made of.
 
 Nothing here opens a socket. A ``Request`` is either one that reached our server (then ``url`` is
-the public URL the carrier called) or one that a ``Flow`` wants sent. Helpers cover what every
-carrier needs and nothing more: forms, JSON, XML, HTTP Basic.
+the public URL the carrier called) or one that a ``Flow`` wants sent. What every carrier needs
+of HTTP is here and nothing more: forms, JSON, XML, HTTP Basic, what an unwelcome answer means.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import re
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+# Documents from outside are read by ``read_xml`` alone, which takes none that declares entities.
+from xml.etree.ElementTree import (
+    Element,
+    ParseError,
+    TreeBuilder,
+    XMLParser,
+    tostring,
+)
+
 import msgspec
 from msgspec import Struct
 
-from .errors import RemoteProtocolError
+from .errors import CarrierError, RemoteProtocolError
 
 __all__ = [
     "Flow",
     "Request",
     "Response",
     "basic_auth",
+    "element",
     "read_basic_auth",
+    "read_json",
+    "read_xml",
+    "refusal",
     "safe_id",
     "same",
+    "xml_text",
 ]
 
 T = TypeVar("T")
@@ -35,6 +48,15 @@ T = TypeVar("T")
 # What may stand in a path segment without quoting, plus ":", which two carriers use in call ids
 # (RFC 3986 section 2.3). Anything else in an id is an attack or a bug.
 _SAFE_ID = re.compile(r"[A-Za-z0-9._~:-]{1,256}")
+
+# What XML 1.0 has no way to write, escaped or not (section 2.2, production 2).
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+# Answers after which the same request may succeed later (RFC 6585, RFC 9110 section 15.6).
+_RETRYABLE = frozenset({429, 500, 502, 503, 504})
+
+# A phone number in a carrier's words; seven digits is the shortest there is.
+_NUMBER = re.compile(r"\+?\d{7,}")
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -79,7 +101,7 @@ class Request(Struct, frozen=True, kw_only=True):
         Raises:
             RemoteProtocolError: the body is not a JSON object.
         """
-        return _json_object(self.body)
+        return read_json(self.body, dict[str, Any])
 
     @classmethod
     def get(cls, url: str, headers: Mapping[str, str] | None = None) -> Request:
@@ -115,11 +137,12 @@ class Request(Struct, frozen=True, kw_only=True):
         repeatable: bool = True,
     ) -> Request:
         """A POST request with a form body."""
+        pairs = fields if isinstance(fields, Sequence) else list(fields.items())
         return cls(
             method="POST",
             url=url,
             headers={"content-type": "application/x-www-form-urlencoded", **(headers or {})},
-            body=urlencode(fields if isinstance(fields, Sequence) else list(fields.items())).encode(),
+            body=urlencode(pairs).encode(),
             repeatable=repeatable,
         )
 
@@ -137,7 +160,21 @@ class Response(Struct, frozen=True):
         Raises:
             RemoteProtocolError: the body is not a JSON object.
         """
-        return _json_object(self.body)
+        return read_json(self.body, dict[str, Any])
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The body as a JSON object, or an empty one if it is none; for reading errors."""
+        try:
+            return self.json()
+        except RemoteProtocolError:
+            return {}
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds the server asks us to wait (RFC 9110 section 10.2.3, the number form only)."""
+        value = self.headers.get("retry-after", "")
+        return float(value) if value.isascii() and value.isdigit() else None
 
     @classmethod
     def of_json(cls, data: Any, status: int = 200) -> Response:
@@ -145,10 +182,13 @@ class Response(Struct, frozen=True):
         return cls(status, {"content-type": "application/json"}, msgspec.json.encode(data))
 
     @classmethod
-    def of_xml(cls, document: str, status: int = 200) -> Response:
-        """An XML answer; ``document`` is the root element, the declaration is added."""
-        text = f'<?xml version="1.0" encoding="UTF-8"?>\n{document}'
-        return cls(status, {"content-type": "application/xml"}, text.encode())
+    def of_xml(cls, root: Element, status: int = 200) -> Response:
+        """An XML answer.
+
+        Raises:
+            ValueError: the document holds a character that XML cannot.
+        """
+        return cls(status, {"content-type": "application/xml"}, xml_text(root).encode())
 
 
 Flow = Generator[Request, Response, T]
@@ -158,11 +198,78 @@ The sender raises a ``CarrierError`` into it when no answer can be had.
 """
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def read_json(body: bytes, shape: type[T]) -> T:
+    """``body`` as JSON of that shape.
+
+    Raises:
+        RemoteProtocolError: it is not.
+    """
     try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return msgspec.json.decode(body, type=shape, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RemoteProtocolError(f"the JSON body cannot be read: {error}") from None
+
+
+def element(
+    name: str, attributes: Mapping[str, str | None] | None = None, *content: Element | str
+) -> Element:
+    """An XML element holding other elements, or one text; attributes that are ``None`` left out."""
+    made = Element(name, {k: v for k, v in (attributes or {}).items() if v is not None})
+    for part in content:
+        if isinstance(part, str):
+            made.text = part
+        else:
+            made.append(part)
+    return made
+
+
+def xml_text(root: Element) -> str:
+    """An XML document, declaration included.
+
+    Raises:
+        ValueError: it holds a character that XML cannot.
+    """
+    text = tostring(root, encoding="unicode")
+    if _NOT_XML.search(text):
+        raise ValueError("a control character cannot stand in an XML document")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'
+
+
+class _NoDoctype(TreeBuilder):
+    """Refuses document types: they are where entities that expand without end are declared."""
+
+    def doctype(self, name: str, pubid: str, system: str) -> None:
+        raise ParseError("a document type")
+
+
+def read_xml(body: bytes) -> Element:
+    """The root of an XML document.
+
+    Raises:
+        RemoteProtocolError: it is none, or declares a document type.
+    """
+    parser = XMLParser(target=_NoDoctype())  # noqa: S314
+    try:
+        parser.feed(body)
+        return parser.close()
+    except (ParseError, ValueError, LookupError) as error:  # the latter two: odd encodings
+        raise RemoteProtocolError(f"the XML document cannot be read: {error}") from None
+
+
+def refusal(asked: str, response: Response, *, code: str = "", detail: str = "") -> CarrierError:
+    """The error that an unwelcome answer to a REST request becomes.
+
+    ``asked`` is what was asked for, ``code`` the carrier's own error code, ``detail`` its words;
+    phone numbers in them are blotted out, since errors reach logs.
+    """
+    said = ", ".join(part for part in (code, _NUMBER.sub("(number)", detail)[:200]) if part)
+    return CarrierError(
+        f"{asked}: HTTP {response.status}" + (f" ({said})" if said else ""),
+        status=response.status,
+        code=code or None,
+        retryable=response.status in _RETRYABLE,
+        retry_after=response.retry_after,
+    )
 
 
 def basic_auth(user: str, password: str) -> str:
@@ -176,15 +283,18 @@ def read_basic_auth(header: str) -> tuple[str, str] | None:
     if scheme.lower() != "basic":
         return None
     try:
-        user, colon, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+        text = base64.b64decode(value.strip(), validate=True).decode()
+    except ValueError:  # no base64, no ASCII, no UTF-8
         return None
+    user, colon, password = text.partition(":")
     return (user, password) if colon else None
 
 
 def same(left: str, right: str) -> bool:
     """Compare two secrets in constant time."""
-    return hmac.compare_digest(left.encode(), right.encode())
+    return hmac.compare_digest(
+        left.encode(errors="surrogatepass"), right.encode(errors="surrogatepass")
+    )
 
 
 def safe_id(value: str) -> str:
