@@ -1,0 +1,146 @@
+"""Keys as sound: the dual tones of a telephone keypad, made and recognised.
+
+Frequencies are those of ITU-T Q.23. The detector keeps to the bounds of ITU-T Q.24 that blocks of
+12.75 ms allow: it hears tones of 40 ms and more from -25 dBm0 up, within 1.5 % of their frequency,
+the high one up to 4 dB louder or 8 dB softer than the low one; and it is made so that speech does
+not press keys. It knows no call: who pressed a key, and whether to believe it, is asked elsewhere.
+
+numpy is imported by the first use, not by this module.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import pi
+from typing import TYPE_CHECKING
+
+from . import g711
+from .formats import AudioFormat
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["DtmfDetector", "dtmf"]
+
+LOW = (697, 770, 852, 941)
+HIGH = (1209, 1336, 1477, 1633)
+KEYS = "123A456B789C*0#D"
+
+FULL_SCALE_DBM0 = 3.17
+"""Level of the loudest sine (ITU-T G.711, table 2: µ-law; A-law has 3.14)."""
+TONE_DBM0 = -8.0
+EDGE_MS = 5
+
+# What makes a block of sound a key, as ratios of power; with a little room, since a block that the
+# tone does not fill, or that holds no whole number of its periods, measures it wrong.
+BLOCK_S = 0.01275
+SOFTEST_DBM0 = -29.0
+LOW_LOUDER = 10 ** (11 / 10)
+HIGH_LOUDER = 10 ** (6 / 10)
+ABOVE_OTHERS = 10 ** (6 / 10)
+SHARE_OF_ALL = 0.75
+
+
+def dtmf(digits: str, audio: AudioFormat, *, tone_ms: float = 100, gap_ms: float = 100) -> bytes:
+    """The sound of these keys, each followed by a gap: ``0``-``9``, ``*``, ``#``, ``A``-``D``.
+
+    Each of the two tones has -8 dBm0 and swells and fades within 5 ms, so that nothing clicks.
+
+    Raises:
+        ValueError: a character is no key.
+    """
+    gap = audio.silence * (audio.bytes_in(gap_ms) // audio.sample_bytes)
+    return b"".join(_key(digit, audio, tone_ms) + gap for digit in digits.upper())
+
+
+class DtmfDetector:
+    """Hears keys in a stream of audio, cut up in any way."""
+
+    def __init__(self, audio: AudioFormat) -> None:
+        self.audio = audio
+        self._rest = b""
+        self._current = ""
+        self._previous = ""
+
+    def push(self, audio: bytes) -> str:
+        """Take audio in; the keys whose tones have begun in it, in order. A held key counts once.
+
+        A key is told 25 to 38 ms after its tone began.
+        """
+        import numpy as np
+
+        self._rest += g711.decode(audio, self.audio.encoding)
+        waves = _waves(self.audio.rate)
+        size = len(waves)
+        count = len(self._rest) // (2 * size)
+        samples = np.frombuffer(self._rest, "<i2", count * size).reshape(count, size)
+        self._rest = self._rest[2 * count * size :]
+        return "".join(self._next(key) for key in _keys_heard(samples / 32768, waves))
+
+    def reset(self) -> None:
+        """Forget the audio so far."""
+        self._rest = b""
+        self._current = self._previous = ""
+
+    def _next(self, heard: str) -> str:
+        """Two blocks must agree before a key begins, and two must lack it before it is over."""
+        found = ""
+        if self._current not in (heard, self._previous):
+            self._current = found = heard if heard == self._previous else ""
+        self._previous = heard
+        return found
+
+
+@lru_cache(256)
+def _key(key: str, audio: AudioFormat, tone_ms: float) -> bytes:
+    import numpy as np
+
+    place = KEYS.find(key)
+    if place < 0:
+        raise ValueError(f"{key!r} is not a key of a telephone")
+    count = audio.bytes_in(tone_ms) // audio.sample_bytes
+    at = np.arange(count) / audio.rate
+    wave = np.sin(2 * pi * LOW[place // 4] * at) + np.sin(2 * pi * HIGH[place % 4] * at)
+    to_edge = np.minimum(at, at[::-1]) * 1000 / EDGE_MS
+    swell = (1 - np.cos(pi * to_edge.clip(0, 1))) / 2
+    peak = 32767 * 10 ** ((TONE_DBM0 - FULL_SCALE_DBM0) / 20)
+    pcm = np.rint(peak * swell * wave).astype("<i2").tobytes()
+    return g711.encode(pcm, audio.encoding)
+
+
+@lru_cache(16)
+def _waves(rate: int) -> NDArray[np.float64]:
+    """Cosines and sines of all eight tones over one block, as columns."""
+    import numpy as np
+
+    at = np.arange(round(rate * BLOCK_S)) / rate
+    phase = 2 * pi * np.outer(at, LOW + HIGH)
+    return np.hstack((np.cos(phase), np.sin(phase)))
+
+
+def _keys_heard(blocks: NDArray[np.float64], waves: NDArray[np.float64]) -> list[str]:
+    """The key that each block (a row, full scale 1) sounds like, or an empty string.
+
+    The same as Goertzel's filter on each tone, for all tones and blocks by one matrix product.
+    """
+    import numpy as np
+
+    size = blocks.shape[1]
+    parts = blocks @ waves
+    power = 2 * (parts[:, :8] ** 2 + parts[:, 8:] ** 2) / size**2
+    everything = (blocks**2).mean(axis=1)
+    low, high = power[:, :4], power[:, 4:]
+    ranked_low, ranked_high = np.sort(low), np.sort(high)
+    best_low, best_high = ranked_low[:, 3], ranked_high[:, 3]
+    softest = 10 ** ((SOFTEST_DBM0 - FULL_SCALE_DBM0) / 10) / 2
+    is_key = (
+        (np.minimum(best_low, best_high) > softest)
+        & (best_low < best_high * LOW_LOUDER)
+        & (best_high < best_low * HIGH_LOUDER)
+        & (best_low > ranked_low[:, 2] * ABOVE_OTHERS)
+        & (best_high > ranked_high[:, 2] * ABOVE_OTHERS)
+        & (best_low + best_high > everything * SHARE_OF_ALL)
+    )
+    places = low.argmax(axis=1) * 4 + high.argmax(axis=1)
+    return [KEYS[place] if yes else "" for place, yes in zip(places, is_key, strict=True)]
