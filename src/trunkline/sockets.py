@@ -13,7 +13,7 @@ from typing import Protocol
 __all__ = ["MemorySocket", "Socket", "SocketClosed", "memory_sockets"]
 
 
-class SocketClosed(Exception):  # noqa: N818 - an event of the connection rather than a mistake
+class SocketClosed(Exception):
     """The socket is closed; ``code`` and ``reason`` as in RFC 6455 section 7.4."""
 
     def __init__(self, code: int = 1006, reason: str = "") -> None:

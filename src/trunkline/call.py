@@ -1,0 +1,475 @@
+"""The call, as a bot author holds it.
+
+A ``Call`` is who is on the line, what they say, and what can be done: speak, stop, press keys,
+transfer, hang up. It knows no carrier, no socket and no clock; the session behind it is a
+``Line``. Nothing here starts a task or a timer: audio reaches a callback in the read loop itself,
+and a reader that iterates waits on the one queue it asked for.
+
+Audio that comes before anybody listens is kept, up to ten seconds, and handed to the first
+listener, so that a bot may take its time to get ready without losing the caller's first words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from .errors import CallEnded
+from .events import (
+    Audio,
+    CallInfo,
+    Digit,
+    Direction,
+    EndReason,
+    Extra,
+    Failed,
+    MachineDetected,
+    Started,
+)
+from .media.formats import AudioFormat
+from .media.playout import Change, ChangeKind, Passage, Playout
+from .media.transcode import Transcoder
+
+__all__ = [
+    "Bot",
+    "Call",
+    "CallEvent",
+    "Line",
+    "SpeakingStarted",
+    "SpeakingStopped",
+    "Utterance",
+    "UtteranceState",
+]
+
+EARLY_AUDIO_MS = 10_000
+"""How much unheard audio is kept for a listener; older audio is dropped first."""
+
+
+class UtteranceState(StrEnum):
+    """What has become of an utterance."""
+
+    QUEUED = "queued"
+    SPEAKING = "speaking"
+    PLAYED = "played"
+    CLEARED = "cleared"
+
+
+class Line(Protocol):
+    """What a call asks of the session behind it."""
+
+    playout: Playout
+
+    def now(self) -> float:
+        """Seconds, monotonic."""
+        ...
+
+    def wake(self) -> None:
+        """Something was pushed: have a look."""
+        ...
+
+    def clear(self) -> None:
+        """Drop all audio, here and at the carrier."""
+        ...
+
+    async def hang_up(self, *, after_playback: bool) -> None:
+        """End the call."""
+        ...
+
+    async def send_digits(self, digits: str) -> None:
+        """Press keys towards the caller."""
+        ...
+
+    async def transfer(self, to: str, *, from_: str) -> None:
+        """Connect the caller with somebody else and leave."""
+        ...
+
+
+class Utterance:
+    """Something said to the caller, piece by piece; made by ``Call.utterance`` or ``Call.play``."""
+
+    def __init__(self, call: Call, passage: Passage, audio: AudioFormat) -> None:
+        self._call = call
+        self._passage = passage
+        self._transcoder = Transcoder(audio, call.audio_out)
+        self._done: asyncio.Future[UtteranceState] | None = None
+        self._heard_ms = 0.0
+        self.format = audio
+        self.state = UtteranceState.QUEUED
+
+    def write(self, chunk: bytes) -> bool:
+        """Say this next. ``chunk`` is in ``format``, any length.
+
+        Returns:
+            False once the utterance was cleared or the call is over: no more is wanted.
+
+        Raises:
+            ValueError: ``end`` was called before.
+        """
+        if self._passage.cleared or self._call.ended is not None:
+            return False
+        audio = self._transcoder.push(chunk)
+        if audio:
+            self._call.line.playout.push(self._passage, audio)
+            self._call.line.wake()
+        return True
+
+    def end(self) -> None:
+        """Nothing more comes. Does nothing the second time."""
+        if self._passage.ended or self._passage.cleared:
+            return
+        if tail := self._transcoder.flush():
+            self._call.line.playout.push(self._passage, tail)
+        self._call.line.playout.end(self._passage)
+        self._call.line.wake()
+
+    @property
+    def pushed_ms(self) -> float:
+        """Milliseconds of audio written so far (as cut for the wire)."""
+        return self._call.audio_out.ms_in(self._passage.pushed)
+
+    @property
+    def heard_ms(self) -> float:
+        """Milliseconds of it that the caller has heard by now.
+
+        Exact where the carrier has marks, estimated by the clock elsewhere; never more than
+        was sent.
+        """
+        if self.state in (UtteranceState.PLAYED, UtteranceState.CLEARED):
+            return self._heard_ms
+        return self._call.line.playout.heard_ms(self._passage, self._call.line.now())
+
+    async def wait(self) -> UtteranceState:
+        """Wait until it was heard to its end, or cleared; says which."""
+        if self.state in (UtteranceState.PLAYED, UtteranceState.CLEARED):
+            return self.state
+        if self._done is None:
+            self._done = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self._done)
+
+    def __await__(self) -> Generator[object, None, UtteranceState]:
+        return self.wait().__await__()
+
+    def settle(self, state: UtteranceState, heard_ms: float) -> None:
+        """Told by the call: this is what became of it."""
+        self.state = state
+        self._heard_ms = heard_ms
+        if self._done is not None and not self._done.done():
+            self._done.set_result(state)
+
+
+class SpeakingStarted(Struct, frozen=True):
+    """The caller begins to hear ``utterance``."""
+
+    utterance: Utterance
+
+
+class SpeakingStopped(Struct, frozen=True):
+    """The caller has heard ``heard_ms`` of ``utterance``, and no more will come of it."""
+
+    utterance: Utterance
+    heard_ms: float
+    cleared: bool
+
+
+CallEvent = Audio | Digit | SpeakingStarted | SpeakingStopped | MachineDetected | Failed | Extra
+
+T = TypeVar("T")
+
+
+class _Feed(Generic[T]):
+    """A queue with one reader, closed at the end. ``size`` weighs items; the rest is unbounded."""
+
+    def __init__(self, limit: int, size: Callable[[T], int]) -> None:
+        self._items: deque[T] = deque()
+        self._limit = limit
+        self._size = size
+        self._held = 0
+        self._closed = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, item: T) -> None:
+        self._items.append(item)
+        self._held += self._size(item)
+        while self._held > self._limit:
+            self._drop_oldest()
+        self._wake()
+
+    def _drop_oldest(self) -> None:
+        index = next(i for i, item in enumerate(self._items) if self._size(item))
+        self._held -= self._size(self._items[index])
+        del self._items[index]
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._items:
+            if self._closed:
+                raise StopAsyncIteration
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        item = self._items.popleft()
+        self._held -= self._size(item)
+        return item
+
+
+def _weight(event: CallEvent) -> int:
+    return len(event.payload) if isinstance(event, Audio) else 0
+
+
+class Call:
+    """A phone call in progress.
+
+    ``async for event in call`` gives everything that happens, the caller's audio included, and
+    ends when the call does. ``audio_in`` and ``audio_out`` are the encodings on the wire: audio
+    asked for or given in just these passes through untouched.
+    """
+
+    def __init__(self, info: CallInfo, started: Started, line: Line) -> None:
+        self.info = info
+        self.id = info.call_id
+        self.carrier = info.carrier
+        self.from_ = info.from_ or started.from_
+        self.to = info.to or started.to
+        self.direction: Direction = info.direction
+        self.parameters: Mapping[str, str] = started.parameters
+        self.audio_in = started.inbound
+        self.audio_out = started.outbound
+        self.line = line
+        self.ended: EndReason | None = None
+        self._early: deque[Audio] | None = deque()
+        self._early_bytes = 0
+        self._hearers: list[Callable[[Audio], None]] = []
+        self._watchers: list[Callable[[CallEvent], None]] = []
+        self._missed: list[CallEvent] | None = []
+        self._feeds: list[_Feed[CallEvent] | _Feed[bytes]] = []
+        self._utterances: dict[int, Utterance] = {}
+        self._speaking = 0
+
+    # Hearing.
+
+    def __aiter__(self) -> AsyncIterator[CallEvent]:
+        feed: _Feed[CallEvent] = _Feed(self.audio_in.bytes_in(EARLY_AUDIO_MS), _weight)
+        self._open(feed)
+        self.on(feed.put)
+        self._hear_with(feed.put)
+        return aiter(feed)
+
+    def audio(self, format: AudioFormat | None = None) -> AsyncIterator[bytes]:  # noqa: A002
+        """The caller's audio in ``format`` (default: as on the wire), chunk by chunk."""
+        wanted = format or self.audio_in
+        feed: _Feed[bytes] = _Feed(wanted.bytes_in(EARLY_AUDIO_MS), len)
+        self._open(feed)
+        self.listen(feed.put, wanted)
+        return aiter(feed)
+
+    def listen(
+        self,
+        sink: Callable[[bytes], None],
+        format: AudioFormat | None = None,  # noqa: A002
+    ) -> Callable[[], None]:
+        """Have ``sink`` called with each piece of the caller's audio, in the read loop itself.
+
+        It must not block. Returns a function that ends this.
+        """
+        transcoder = Transcoder(self.audio_in, format or self.audio_in)
+
+        def hear(event: Audio) -> None:
+            if chunk := transcoder.push(event.payload):
+                sink(chunk)
+
+        return self._hear_with(hear)
+
+    def on(self, sink: Callable[[CallEvent], None]) -> Callable[[], None]:
+        """Have ``sink`` called with every event but audio, as it happens; it must not block.
+
+        Events from before the first such call are delivered to it at once. Returns a function
+        that ends this.
+        """
+        self._watchers.append(sink)
+        missed, self._missed = self._missed, None
+        for event in missed or ():
+            sink(event)
+        return lambda: _discard(self._watchers, sink)
+
+    # Speaking.
+
+    def play(self, audio: bytes, format: AudioFormat | None = None) -> Utterance:  # noqa: A002
+        """Say a whole piece of audio, after what is being said already.
+
+        Args:
+            audio: samples in ``format``, without any file header.
+            format: its encoding; default as on the wire.
+
+        Raises:
+            CallEnded: nobody is there to hear it.
+        """
+        utterance = self.utterance(format)
+        utterance.write(audio)
+        utterance.end()
+        return utterance
+
+    def utterance(
+        self,
+        format: AudioFormat | None = None,  # noqa: A002
+        *,
+        live: bool = False,
+    ) -> Utterance:
+        """Begin to say something whose audio comes piece by piece; ``end()`` it.
+
+        Args:
+            format: the encoding that will be written; default as on the wire.
+            live: the source is itself real-time (another person, an echo): send at once what is
+                written instead of pacing it.
+
+        Raises:
+            CallEnded: nobody is there to hear it.
+        """
+        if self.ended is not None:
+            raise CallEnded(f"the call is over: {self.ended.why}")
+        passage = self.line.playout.begin(live=live)
+        utterance = Utterance(self, passage, format or self.audio_out)
+        self._utterances[passage.id] = utterance
+        return utterance
+
+    def clear(self) -> None:
+        """Barge-in: stop speaking now, and forget all that was to be said."""
+        if self.ended is None:
+            self.line.clear()
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the caller hears us at this moment."""
+        return self._speaking > 0
+
+    async def quiet(self) -> None:
+        """Wait until everything said so far has been heard, or cleared."""
+        for utterance in list(self._utterances.values()):
+            await utterance.wait()
+
+    # Acting.
+
+    async def hang_up(self, *, after_playback: bool = True) -> None:
+        """End the call; by default only when all that was said has been heard.
+
+        Returns when the call is over. Ending a call that is over does nothing.
+        """
+        if self.ended is None:
+            await self.line.hang_up(after_playback=after_playback)
+
+    async def send_digits(self, digits: str) -> None:
+        """Press keys towards the other side, out of band: ``0``-``9 * # A``-``D``, ``w`` = 0.5 s.
+
+        Raises:
+            CallEnded, Unsupported, CarrierError, ValueError
+        """
+        if not digits or set(digits) - set("0123456789*#ABCDabcdwW"):
+            raise ValueError("digits are 0-9 * # A-D, and w or W for a pause")
+        self._must_be_open()
+        await self.line.send_digits(digits)
+
+    async def transfer(self, to: str, *, from_: str = "") -> None:
+        """Connect the caller with ``to`` (E.164 or ``sip:``) and leave the call.
+
+        Raises:
+            CallEnded, Unsupported, CarrierError
+        """
+        self._must_be_open()
+        await self.line.transfer(to, from_=from_)
+
+    # What the session tells.
+
+    def heard(self, event: Audio) -> None:
+        """Told by the session: the caller's audio."""
+        if self._early is not None:
+            self._early.append(event)
+            self._early_bytes += len(event.payload)
+            while self.audio_in.ms_in(self._early_bytes) > EARLY_AUDIO_MS:
+                self._early_bytes -= len(self._early.popleft().payload)
+            return
+        for hear in self._hearers:
+            hear(event)
+
+    def happened(self, event: CallEvent) -> None:
+        """Told by the session: anything but audio."""
+        if self._missed is not None:
+            self._missed.append(event)
+            return
+        for watch in list(self._watchers):
+            watch(event)
+
+    def changed(self, change: Change) -> None:
+        """Told by the session: what became of an utterance."""
+        utterance = self._utterances.get(change.passage.id)
+        if utterance is None:
+            return
+        if change.kind is ChangeKind.STARTED:
+            utterance.state = UtteranceState.SPEAKING
+            self._speaking += 1
+            self.happened(SpeakingStarted(utterance))
+            return
+        del self._utterances[change.passage.id]
+        was_heard = utterance.state is UtteranceState.SPEAKING
+        cleared = change.kind is ChangeKind.CLEARED
+        state = UtteranceState.CLEARED if cleared else UtteranceState.PLAYED
+        utterance.settle(state, change.heard_ms)
+        if was_heard:
+            self._speaking -= 1
+            self.happened(SpeakingStopped(utterance, change.heard_ms, cleared))
+
+    def end_utterances(self) -> None:
+        """Told by the session: the bot is done, so what it left open has ended."""
+        for utterance in list(self._utterances.values()):
+            utterance.end()
+
+    def over(self, reason: EndReason) -> None:
+        """Told by the session: the call has ended."""
+        self.ended = reason
+        for utterance in list(self._utterances.values()):
+            utterance.settle(UtteranceState.CLEARED, utterance.heard_ms)
+        self._utterances.clear()
+        self._speaking = 0
+        for feed in self._feeds:
+            feed.close()
+
+    def _must_be_open(self) -> None:
+        if self.ended is not None:
+            raise CallEnded(f"the call is over: {self.ended.why}")
+
+    def _open(self, feed: _Feed[CallEvent] | _Feed[bytes]) -> None:
+        self._feeds.append(feed)
+        if self.ended is not None:
+            feed.close()
+
+    def _hear_with(self, hear: Callable[[Audio], None]) -> Callable[[], None]:
+        self._hearers.append(hear)
+        early, self._early = self._early, None
+        for event in early or ():
+            hear(event)
+        return lambda: _discard(self._hearers, hear)
+
+
+def _discard(items: list[T], item: T) -> None:
+    if item in items:
+        items.remove(item)
+
+
+Bot = Callable[[Call], Awaitable[None]]
+"""A bot: called once for each call. When it returns, what it said is heard to the end, and then
+the call is hung up."""

@@ -1,0 +1,152 @@
+"""Settings and credentials, from the environment; the only module that reads it.
+
+Trunkline's own settings are ``TRUNKLINE_…`` variables (``PUBLIC_URL`` is also taken, since people
+already use it). Credentials are what each carrier declares, under the names its users know. A
+carrier is switched on by its credentials being there.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from . import carriers
+from .carrier import Carrier
+from .errors import ConfigError
+from .media.formats import AudioFormat
+from .session import Limits
+
+__all__ = ["Settings", "load_carriers", "outbound_audio"]
+
+
+class Settings(BaseSettings):
+    """How the server behaves. Each field is the environment variable ``TRUNKLINE_<FIELD>``."""
+
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", extra="ignore")
+
+    public_url: str = Field(
+        default="",
+        validation_alias=AliasChoices("public_url", "TRUNKLINE_PUBLIC_URL", "PUBLIC_URL"),
+        description="the URL carriers reach this server by, with any path it is mounted under",
+    )
+    media_url: str = Field(
+        default="", description="where carriers open media sockets, if not below public_url"
+    )
+    secret: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="signs media tokens; comma-separated, the newest first, the others still taken",
+    )
+    token_ttl: float = Field(default=60.0, gt=0, le=300, description="seconds a token lives")
+    max_calls: int = Field(default=1000, ge=1, description="further calls are answered busy")
+    drain_timeout: float = Field(default=300.0, ge=0, description="seconds calls may go on at stop")
+    handshake_timeout: float = Field(default=5.0, gt=0, description="seconds until a start message")
+    max_message: int = Field(default=65536, ge=1024, description="bytes of a socket message")
+    max_duration: float = Field(default=4 * 3600.0, ge=0, description="seconds a call may last")
+    no_media: float = Field(default=20.0, ge=0, description="seconds without any message")
+    silence: float = Field(default=600.0, ge=0, description="seconds without speech either way")
+    write_timeout: float = Field(default=2.0, gt=0, description="seconds a carrier may not read")
+    reattach: float = Field(default=3.0, ge=0, description="seconds a lost socket is waited for")
+    simulator_url: str = Field(
+        default="",
+        description="send REST calls to a carrier simulator there, and use example credentials "
+        "where none are set",
+    )
+
+    @field_validator("secret", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("public_url", "media_url", "simulator_url")
+    @classmethod
+    def _without_slash(cls, value: str) -> str:
+        if value and "://" not in value:
+            raise ValueError("write the whole URL, with https://")
+        return value.rstrip("/")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The token secrets, newest first; one made up for this process if none is set."""
+        if not self.secret:
+            self.secret = (secrets.token_urlsafe(32),)
+        return self.secret
+
+    @property
+    def limits(self) -> Limits:
+        """What ends a call by itself."""
+        return Limits(
+            max_duration=self.max_duration,
+            no_media=self.no_media,
+            silence=self.silence,
+            write=self.write_timeout,
+            reattach=self.reattach,
+        )
+
+    def stream_url(self, carrier: str) -> str:
+        """The media URL (``ws`` or ``wss``) for a carrier, without a token."""
+        base = self.media_url or self.public_url
+        scheme, _, rest = base.partition("://")
+        return f"{ {'https': 'wss', 'http': 'ws'}.get(scheme, scheme) }://{rest}/{carrier}/media"
+
+
+def load_carriers(
+    settings: Settings,
+    environ: Mapping[str, str] | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+) -> dict[str, Carrier]:
+    """Every carrier whose required credentials are set, by name.
+
+    With ``settings.simulator_url``, carriers without credentials use their examples, so all are
+    there.
+
+    Raises:
+        ConfigError: no carrier has its credentials; says which variables would do.
+    """
+    environ = os.environ if environ is None else environ
+    found: dict[str, Carrier] = {}
+    wanting: list[str] = []
+    for kind in carriers.all_carriers():
+        given = {c.name: environ.get(c.env, "") for c in kind.credentials}
+        missing = [c.env for c in kind.credentials if c.required and not given[c.name]]
+        if missing and settings.simulator_url:
+            given = {c.name: given[c.name] or c.example for c in kind.credentials}
+            missing = []
+        if missing:
+            wanting.append(f"{kind.title}: {', '.join(missing)}")
+        else:
+            found[kind.name] = kind(given, clock=clock)
+    if not found:
+        raise ConfigError(
+            "no carrier has its credentials. Set, for one of them:\n  " + "\n  ".join(wanting)
+        )
+    return found
+
+
+def outbound_audio(kind: type[Carrier], environ: Mapping[str, str] | None = None) -> AudioFormat:
+    """The encoding our audio goes out in: the carrier's first, or ``<NAME>_AUDIO`` if set.
+
+    Raises:
+        ConfigError: the variable names an encoding the carrier does not take.
+    """
+    environ = os.environ if environ is None else environ
+    variable = f"{kind.name.upper()}_AUDIO"
+    text = environ.get(variable, "")
+    if not text:
+        return kind.outbound[0]
+    choices = ", ".join(map(str, kind.outbound))
+    try:
+        audio = AudioFormat.parse(text)
+    except ValueError as error:
+        raise ConfigError(f"{variable}: {error}; {kind.title} takes {choices}") from None
+    if audio not in kind.outbound:
+        raise ConfigError(f"{variable}: {kind.title} does not take {audio}, but {choices}")
+    return audio

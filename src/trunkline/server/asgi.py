@@ -1,0 +1,64 @@
+"""A session's socket over ASGI: any server's, ours or the one it is mounted in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from ..sockets import SocketClosed
+
+__all__ = ["AsgiSocket"]
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+SendMessage = Callable[[Message], Awaitable[None]]
+
+
+class AsgiSocket:
+    """An accepted ASGI WebSocket as a ``Socket``.
+
+    Args:
+        receive: the ASGI callable.
+        send: the ASGI callable.
+        max_message: bytes; a longer message closes the socket with 1009.
+    """
+
+    def __init__(self, receive: Receive, send: SendMessage, max_message: int) -> None:
+        self._receive = receive
+        self._send = send
+        self._max_message = max_message
+        self._closed: SocketClosed | None = None
+
+    async def receive(self) -> str | bytes:
+        if self._closed is not None:
+            raise self._closed
+        event = await self._receive()
+        if event["type"] != "websocket.receive":
+            self._closed = SocketClosed(event.get("code") or 1005, event.get("reason") or "")
+            raise self._closed
+        text = event.get("text")
+        message: str | bytes = text if text is not None else event["bytes"]
+        if len(message) > self._max_message:
+            await self.close(1009, "message too big")
+            raise SocketClosed(1009, "message too big")
+        return message
+
+    async def send(self, message: str | bytes) -> None:
+        if self._closed is not None:
+            raise self._closed
+        kind = "text" if isinstance(message, str) else "bytes"
+        try:
+            await self._send({"type": "websocket.send", kind: message})
+        except (OSError, RuntimeError) as error:
+            # ASGI servers differ: OSError by the specification, RuntimeError in practice.
+            self._closed = SocketClosed(1006, str(error))
+            raise self._closed from error
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        if self._closed is not None:
+            return
+        self._closed = SocketClosed(code, reason)
+        try:
+            await self._send({"type": "websocket.close", "code": code, "reason": reason[:120]})
+        except (OSError, RuntimeError):
+            return  # already gone, which is what was wanted

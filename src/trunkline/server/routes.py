@@ -1,0 +1,247 @@
+"""The FastAPI side of the server: generic routes, one set for all carriers.
+
+    POST or GET  /{carrier}/{answer|after|status|digits}    webhooks
+    WebSocket    /{carrier}/media  and  /{carrier}/media/{token}
+    GET          /health/live, /health/ready
+
+The carrier is in the URL, never guessed from a message. Everything that matters happens in the
+switchboard; this module turns HTTP into data and back.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import fastapi
+import fastapi.responses
+from fastapi import APIRouter, FastAPI
+from starlette.routing import WebSocketRoute
+
+from ..call import Bot
+from ..carrier import Carrier, Hooks, Purpose
+from ..config import Settings, load_carriers, outbound_audio
+from ..errors import BadSignature, ConfigError, Refused, RemoteProtocolError
+from ..rest import HttpSender, Rest, Send
+from ..web import Request, Response
+from .asgi import AsgiSocket, Receive, SendMessage
+from .switchboard import Switchboard
+from .tokens import MemoryUsed, Tokens
+
+__all__ = ["create_app", "router"]
+
+log = logging.getLogger("trunkline.server")
+
+MAX_WEBHOOK = 64 * 1024
+"""Bytes of a webhook's body. The largest documented ones stay below 4 KiB."""
+
+
+class Server:
+    """A switchboard and what it needs, made from settings; kept on ``app.state.trunkline``."""
+
+    def __init__(
+        self,
+        bot: Bot,
+        settings: Settings,
+        *,
+        send: Send | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not settings.public_url:
+            raise ConfigError(
+                "PUBLIC_URL is not set: the https:// URL that carriers reach this server by"
+            )
+        carriers = load_carriers(settings, clock=clock)
+        self.settings = settings
+        self._http = HttpSender(settings.simulator_url)
+        self.switchboard = Switchboard(
+            bot,
+            carriers,
+            audio={name: outbound_audio(type(carrier)) for name, carrier in carriers.items()},
+            tokens=Tokens(settings.secrets, settings.token_ttl, clock, MemoryUsed(clock)),
+            rest=Rest(send or self._http),
+            hooks={name: Hooks(f"{settings.public_url}/{name}") for name in carriers},
+            stream_urls={name: settings.stream_url(name) for name in carriers},
+            limits=settings.limits,
+            max_calls=settings.max_calls,
+            handshake_timeout=settings.handshake_timeout,
+            clock=clock,
+        )
+
+    async def stop(self) -> None:
+        """End all calls and close connections."""
+        await self.switchboard.drain(0.0)
+        await self._http.close()
+
+    def carrier(self, name: str) -> Carrier | None:
+        """The carrier of that name, if it is switched on."""
+        return self.switchboard.carriers.get(name)
+
+    async def webhook(self, request: fastapi.Request) -> fastapi.Response:
+        """Any carrier's webhook, for any purpose."""
+        carrier = self.carrier(request.path_params["carrier"])
+        purpose = request.path_params["purpose"]
+        if carrier is None or purpose not in _PURPOSES:
+            return fastapi.Response(status_code=404)
+        body = await _body(request)
+        if body is None:
+            return fastapi.Response(status_code=413)
+        query = request.url.query
+        url = f"{self.settings.public_url}/{carrier.name}/{purpose}" + (query and f"?{query}")
+        data = Request(method=request.method, url=url, headers=_headers(request.scope), body=body)
+        try:
+            answer = await self.switchboard.webhook(
+                carrier, Purpose(purpose), data, (str(request.url),)
+            )
+        except BadSignature as error:
+            challenge = {"www-authenticate": error.challenge} if error.challenge else {}
+            answer = Response(error.status, challenge)
+        except RemoteProtocolError as error:
+            log.warning("webhook unreadable", extra={"carrier": carrier.name, "error": str(error)})
+            answer = Response(400)
+        return fastapi.Response(answer.body, answer.status, dict(answer.headers))
+
+    async def media(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
+        """A media socket, as a bare ASGI application."""
+        params: Mapping[str, str] = scope["path_params"]
+        carrier = self.carrier(params["carrier"])
+        if (await receive())["type"] != "websocket.connect":
+            return
+        if carrier is None:
+            await _deny(scope, send, 404)
+            return
+        token = params.get("token")
+        try:
+            self.switchboard.verify_upgrade(carrier, self._upgrade(carrier, scope, token))
+            ticket = None if token is None else await self.switchboard.ticket(carrier, token)
+        except Refused as error:
+            await _deny(scope, send, error.status)
+            return
+        await send({"type": "websocket.accept"})
+        socket = AsgiSocket(receive, send, self.settings.max_message)
+        await self.switchboard.connect(carrier, socket, ticket)
+
+    def _upgrade(self, carrier: Carrier, scope: Scope, token: str | None) -> Request:
+        url = self.settings.stream_url(carrier.name) + (f"/{token}" if token else "")
+        if query := scope["query_string"].decode("latin-1"):
+            url += f"?{query}"
+        return Request(method="GET", url=url, headers=_headers(scope))
+
+
+_PURPOSES = frozenset(purpose.value for purpose in Purpose)
+Scope = MutableMapping[str, Any]
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+async def _body(request: fastapi.Request) -> bytes | None:
+    """The body, or ``None`` as soon as it proves too large."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_WEBHOOK:
+            return None
+    return body
+
+
+async def _deny(scope: Scope, send: SendMessage, status: int) -> None:
+    """Refuse a socket before it opens, with a status where the server can (ASGI denial)."""
+    if "websocket.http.response" in scope.get("extensions", {}):
+        await send({"type": "websocket.http.response.start", "status": status, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b""})
+    else:
+        await send({"type": "websocket.close", "code": 1008})
+
+
+class _Media:
+    """An ASGI application, so that Starlette hands its callables through untouched."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
+        await self._server.media(scope, receive, send)
+
+
+def router(
+    bot: Bot,
+    settings: Settings,
+    *,
+    send: Send | None = None,
+    clock: Callable[[], float] = time.time,
+) -> APIRouter:
+    """The routes, to be included in a FastAPI app of yours.
+
+    ``settings.public_url`` includes the prefix it is included under. All calls are ended when
+    the app shuts down.
+
+    Args:
+        bot: called once for each call.
+        settings: see ``trunkline.config.Settings``.
+        send: carries the REST requests, in place of HTTP.
+        clock: seconds since the epoch.
+
+    Raises:
+        ConfigError: no public URL, or no carrier has its credentials.
+    """
+    server = Server(bot, settings, send=send, clock=clock)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        app.state.trunkline = server
+        try:
+            yield
+        finally:
+            await server.stop()
+
+    routes = APIRouter(lifespan=lifespan)
+    routes.add_api_route(
+        "/{carrier}/{purpose}",
+        server.webhook,
+        methods=["GET", "POST"],
+        include_in_schema=False,
+        response_model=None,
+    )
+    media = _Media(server)
+    routes.routes.append(WebSocketRoute("/{carrier}/media", media))
+    routes.routes.append(WebSocketRoute("/{carrier}/media/{token}", media))
+    return routes
+
+
+def create_app(
+    bot: Bot,
+    settings: Settings,
+    *,
+    send: Send | None = None,
+    clock: Callable[[], float] = time.time,
+) -> FastAPI:
+    """A whole server: the routes, and whether it is alive and ready.
+
+    Arguments and errors as for ``router``.
+    """
+    routes = router(bot, settings, send=send, clock=clock)
+    app = FastAPI(title="Trunkline", openapi_url=None)
+
+    @app.get("/health/live", response_class=fastapi.responses.PlainTextResponse)
+    async def live() -> str:
+        return "alive"
+
+    @app.get("/health/ready")
+    async def ready(response: fastapi.Response) -> dict[str, object]:
+        server: Server = app.state.trunkline
+        board = server.switchboard
+        if board.draining:
+            response.status_code = 503
+        return {
+            "ready": not board.draining,
+            "calls": len(board.calls),
+            "carriers": sorted(board.carriers),
+        }
+
+    app.include_router(routes)
+    return app

@@ -1,0 +1,416 @@
+"""The switchboard: webhooks in, instructions out, sockets joined to their calls.
+
+It speaks only the vocabulary of the seam: it names no carrier and knows no web framework. Each
+webhook is verified before it is read; a call that wants a stream gets a single-use token bound to
+it; a socket that brings that token and that call's id is joined to the call, and nothing else is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from ..call import Bot, CallEvent
+from ..carrier import Answer, Carrier, Dismissal, Hooks, Offer, Purpose, Stream
+from ..errors import (
+    BadSignature,
+    BadToken,
+    CarrierError,
+    Refused,
+    RemoteProtocolError,
+    TrunklineError,
+)
+from ..events import (
+    CallInfo,
+    Digit,
+    DigitPressed,
+    Ended,
+    EndReason,
+    FromCaller,
+    MachineDetected,
+    Notice,
+    Offered,
+    Started,
+    ToCaller,
+    Who,
+    Why,
+)
+from ..media.formats import AudioFormat
+from ..rest import Rest
+from ..session import Limits, Session
+from ..sockets import Socket, SocketClosed
+from ..web import Request, Response
+from .tokens import Ticket, Tokens
+
+__all__ = ["Switchboard"]
+
+log = logging.getLogger("trunkline.server")
+
+HANDSHAKE_MESSAGES = 5
+"""How many messages may come before the start: carriers send at most one."""
+OFFER_KEPT_S = 60.0
+"""How long an answered call is remembered while its socket has not come."""
+
+
+class _Answered(msgspec.Struct):
+    """A call whose webhook was answered: the answer, for repeats, and who is on it."""
+
+    info: CallInfo
+    response: Response
+    until: float
+    joined: bool = False
+
+
+class Switchboard:
+    """Everything the server knows about its calls.
+
+    Args:
+        bot: what answers them.
+        carriers: by name.
+        audio: the encoding our audio goes out in, by carrier.
+        tokens: mints and takes media tokens.
+        rest: carries out REST flows.
+        hooks: our webhook URLs, by carrier.
+        stream_urls: our media URLs without token, by carrier.
+        limits: what ends a call by itself.
+        max_calls: further ones are answered busy.
+        handshake_timeout: seconds a socket may take to say whose it is.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        bot: Bot,
+        carriers: Mapping[str, Carrier],
+        *,
+        audio: Mapping[str, AudioFormat],
+        tokens: Tokens,
+        rest: Rest,
+        hooks: Mapping[str, Hooks],
+        stream_urls: Mapping[str, str],
+        limits: Limits,
+        max_calls: int,
+        handshake_timeout: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.carriers = carriers
+        self.draining = False
+        self._bot = bot
+        self._audio = audio
+        self._tokens = tokens
+        self._rest = rest
+        self._hooks = hooks
+        self._stream_urls = stream_urls
+        self._limits = limits
+        self._max_calls = max_calls
+        self._handshake_timeout = handshake_timeout
+        self._clock = clock
+        self._sessions: dict[tuple[str, str], Session] = {}
+        self._answered: dict[tuple[str, str], _Answered] = {}
+        self._expected = 0
+        self._errands: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    # Webhooks.
+
+    async def webhook(
+        self, carrier: Carrier, purpose: Purpose, request: Request, shapes: Sequence[str] = ()
+    ) -> Response:
+        """Answer one webhook. ``shapes`` are other URLs it may have been called by, for the log.
+
+        Raises:
+            Refused: it is not the carrier's.
+            RemoteProtocolError: it cannot be read.
+        """
+        try:
+            carrier.verify(request)
+        except BadSignature as error:
+            self._explain(carrier, request, error, shapes)
+            raise
+        answer = Response(204)
+        for notice in carrier.read_webhook(request, purpose):
+            given = self._act(carrier, notice)
+            if given is not None:
+                answer = given
+        return answer
+
+    def _act(self, carrier: Carrier, notice: Notice) -> Response | None:
+        if isinstance(notice, Offered):
+            return self._offered(carrier, notice.call, again=notice.again)
+        if isinstance(notice, Ended):
+            self._ended(carrier, notice)
+        elif isinstance(notice, DigitPressed):
+            self._tell(carrier, notice.call_id, Digit(notice.digit))
+        elif isinstance(notice, MachineDetected):
+            self._tell(carrier, notice.call_id, notice)
+        return None
+
+    def _tell(self, carrier: Carrier, call_id: str, event: CallEvent) -> None:
+        if session := self._sessions.get((carrier.name, call_id)):
+            session.call.happened(event)
+
+    def _offered(self, carrier: Carrier, info: CallInfo, *, again: bool) -> Response:
+        key = (carrier.name, info.call_id)
+        session = self._sessions.get(key)
+        if session is not None or again:
+            # The call asks how to go on, so its stream is gone. Where the call is over too, so
+            # be it; one that goes on gets another stream, with a token of its own.
+            if session is None or not session.lose():
+                return self._dismissed(carrier, info, Dismissal.DONE)
+            return self._accepted(carrier, session.info)
+        self._forget_expired()
+        if answered := self._answered.get(key):
+            return answered.response  # the same webhook again: the same answer, so one stream
+        if self.draining or len(self._sessions) + self._expected >= self._max_calls:
+            log.warning("call refused", extra={"carrier": carrier.name, "draining": self.draining})
+            return self._dismissed(carrier, info, Dismissal.BUSY)
+        return self._accepted(carrier, info)
+
+    def _accepted(self, carrier: Carrier, info: CallInfo) -> Response:
+        ticket = Ticket(carrier.name, info.call_id, info.account_id)
+        offer = Offer(
+            stream_url=self._stream_urls[carrier.name],
+            token=self._tokens.mint(ticket),
+            hooks=self._hooks[carrier.name],
+            audio=self._audio[carrier.name],
+        )
+        answer = carrier.answer(info, offer)
+        self._forget((carrier.name, info.call_id))
+        until = self._clock() + OFFER_KEPT_S
+        self._answered[carrier.name, info.call_id] = _Answered(info, answer.response, until)
+        self._expected += 1
+        return self._given(carrier, info, answer)
+
+    def _dismissed(self, carrier: Carrier, info: CallInfo, why: Dismissal) -> Response:
+        return self._given(carrier, info, carrier.dismiss(info, why))
+
+    def _given(self, carrier: Carrier, info: CallInfo, answer: Answer) -> Response:
+        if answer.flow is not None:
+            task = asyncio.create_task(self._run_errand(carrier, info, answer))
+            self._errands.add(task)
+            task.add_done_callback(self._errands.discard)
+        return answer.response
+
+    async def _run_errand(self, carrier: Carrier, info: CallInfo, answer: Answer) -> None:
+        assert answer.flow is not None
+        try:
+            await self._rest.run(carrier.name, answer.flow())
+        except CarrierError as error:
+            log.error(
+                "call could not be answered",
+                extra={"carrier": carrier.name, "call": info.call_id, "error": str(error)},
+            )
+            self._forget((carrier.name, info.call_id))
+
+    def _ended(self, carrier: Carrier, notice: Ended) -> None:
+        self._forget((carrier.name, notice.call_id))
+        if session := self._sessions.get((carrier.name, notice.call_id)):
+            session.finish(notice.reason, confirmed=True)
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        answered = self._answered.pop(key, None)
+        if answered is not None and not answered.joined:
+            self._expected -= 1
+
+    def _forget_expired(self) -> None:
+        now = self._clock()
+        while self._answered:  # oldest first: all are kept equally long
+            key = next(iter(self._answered))
+            if self._answered[key].until > now:
+                return
+            self._forget(key)
+
+    def _explain(
+        self, carrier: Carrier, request: Request, error: BadSignature, shapes: Sequence[str]
+    ) -> None:
+        """Log one line that says why, and which public URL would have been right."""
+        match = next(
+            (url for url in _shapes(request.url, shapes) if _fits(carrier, request, url)), ""
+        )
+        log.warning(
+            "webhook refused",
+            extra={
+                "carrier": carrier.name,
+                "error": str(error),
+                "url": _without_query(request.url),
+                "url_that_fits": _without_query(match),
+            },
+        )
+
+    # Sockets.
+
+    def verify_upgrade(self, carrier: Carrier, upgrade: Request) -> None:
+        """Check a socket's upgrade where the carrier signs those.
+
+        Raises:
+            BadSignature: it is not the carrier's.
+        """
+        if carrier.signs_upgrade:
+            try:
+                carrier.verify(upgrade)
+            except BadSignature as error:
+                self._explain(carrier, upgrade, error, ())
+                raise
+
+    async def ticket(self, carrier: Carrier, token: str) -> Ticket:
+        """Take a token (see ``Tokens.take``), with a line in the log where it is refused.
+
+        Raises:
+            BadToken: it does not open this door.
+        """
+        try:
+            return await self._tokens.take(token, carrier.name)
+        except BadToken as error:
+            log.warning("socket refused", extra={"carrier": carrier.name, "error": str(error)})
+            raise
+
+    async def connect(self, carrier: Carrier, socket: Socket, ticket: Ticket | None) -> None:
+        """Join an open socket to its call, until it ends. Closes it where it does not belong.
+
+        ``ticket`` is what the token in the URL said; ``None`` where it rides in the stream.
+        """
+        stream = carrier.bot_end(self._audio[carrier.name])
+        try:
+            started, rest = await self._handshake(carrier, stream, socket)
+            if ticket is None:
+                ticket = await self.ticket(carrier, started.token)
+            self._check(carrier, started, ticket)
+            session = self._session(carrier, started, ticket)
+        except Refused as error:
+            await socket.close(1008, str(error))
+        except RemoteProtocolError as error:
+            log.warning("socket refused", extra={"carrier": carrier.name, "error": str(error)})
+            await socket.close(1002, "no start message")
+        except SocketClosed as closed:
+            log.info("socket left early", extra={"carrier": carrier.name, "code": closed.code})
+        else:
+            await session.attach(socket, stream, rest)
+
+    async def _handshake(
+        self, carrier: Carrier, stream: Stream[FromCaller, ToCaller], socket: Socket
+    ) -> tuple[Started, list[FromCaller]]:
+        try:
+            async with asyncio.timeout(self._handshake_timeout):
+                for _ in range(HANDSHAKE_MESSAGES):
+                    events = list(stream.receive(await socket.receive()))
+                    for index, event in enumerate(events):
+                        if isinstance(event, Started):
+                            return event, events[index + 1 :]
+        except TimeoutError:
+            raise RemoteProtocolError("no start message in time") from None
+        raise RemoteProtocolError("the first messages hold no start")
+
+    def _check(self, carrier: Carrier, started: Started, ticket: Ticket) -> None:
+        """Ids on the socket are only ever compared with the verified ones."""
+        wrong = (started.call_id and started.call_id != ticket.call_id) or (
+            started.account_id and ticket.account_id and started.account_id != ticket.account_id
+        )
+        if wrong:
+            log.warning(
+                "socket refused",
+                extra={"carrier": carrier.name, "error": "another call's start"},
+            )
+            raise BadToken("the start message is another call's")
+        if started.inbound not in carrier.inbound or started.outbound not in carrier.outbound:
+            raise RemoteProtocolError(
+                f"{carrier.title} streams {started.inbound} in and {started.outbound} out, "
+                "which it is not known to"
+            )
+
+    def _session(self, carrier: Carrier, started: Started, ticket: Ticket) -> Session:
+        key = (carrier.name, ticket.call_id)
+        answered = self._answered.get(key)
+        if answered is not None and not answered.joined:
+            answered.joined = True
+            self._expected -= 1
+        if session := self._sessions.get(key):
+            if not session.live:
+                raise BadToken("the call is over")
+            return session
+        info = (
+            answered.info
+            if answered
+            else CallInfo(
+                carrier=carrier.name, call_id=ticket.call_id, account_id=ticket.account_id
+            )
+        )
+        session = Session(
+            carrier,
+            info,
+            started,
+            self._bot,
+            self._rest,
+            self._hooks[carrier.name],
+            self._limits,
+            self._gone,
+        )
+        self._sessions[key] = session
+        self._empty.clear()
+        log.info("call started", extra={"carrier": carrier.name, "call": ticket.call_id})
+        return session
+
+    def _gone(self, session: Session) -> None:
+        self._sessions.pop((session.carrier.name, session.info.call_id), None)
+        if not self._sessions:
+            self._empty.set()
+
+    # The whole.
+
+    @property
+    def calls(self) -> list[Session]:
+        """The calls in progress."""
+        return list(self._sessions.values())
+
+    async def drain(self, patience: float) -> None:
+        """Take no more calls; wait for those there are, then end them politely, then at once.
+
+        Args:
+            patience: seconds the calls may go on.
+        """
+        self.draining = True
+        for polite, seconds in ((None, patience), (True, 5.0), (False, 20.0)):
+            for session in self.calls:
+                if polite:
+                    session.drain()
+                elif polite is False:
+                    session.finish(EndReason(Why.DRAIN, Who.OPERATOR))
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._empty.wait()
+                    break
+            except TimeoutError:
+                log.warning("calls still open while stopping", extra={"calls": len(self.calls)})
+        if self._errands:
+            await asyncio.wait(set(self._errands), timeout=5.0)
+
+
+def _fits(carrier: Carrier, request: Request, url: str) -> bool:
+    try:
+        carrier.verify(msgspec.structs.replace(request, url=url))
+    except TrunklineError:
+        return False
+    return True
+
+
+def _shapes(url: str, others: Sequence[str]) -> Iterator[str]:
+    """The URL in the shapes that proxies and forms bend it into."""
+    for candidate in (url, *others):
+        parts = urlsplit(candidate)
+        host = parts.hostname or ""
+        secure, plain = ("wss", "ws") if parts.scheme.startswith("ws") else ("https", "http")
+        path = parts.path.rstrip("/")
+        for scheme in (secure, plain):
+            for netloc in dict.fromkeys((parts.netloc, host)):
+                for shape in (path, path + "/"):
+                    for query in dict.fromkeys((parts.query, "")):
+                        yield urlunsplit((scheme, netloc, shape, query, ""))
+
+
+def _without_query(url: str) -> str:
+    return url.partition("?")[0]

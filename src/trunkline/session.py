@@ -1,0 +1,463 @@
+"""One call, from the first message on its socket to a hang-up that the carrier confirmed.
+
+A session joins a ``Call`` to whatever socket carries it at the moment. Three tasks at most: the
+reader (the server's own, in ``attach``), the driver (paces audio out, enforces limits, tears
+down) and the bot. The call outlives its socket: when that is lost, the driver waits a short while
+for the carrier to open another before it gives up.
+
+Closing a socket is not hanging up: whatever ends a session, the carrier is asked to end the call
+and then asked whether it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from .call import Call
+from .carrier import Control, Hooks, Marks
+from .errors import RemoteProtocolError, TrunklineError
+from .events import (
+    Audio,
+    CallInfo,
+    Clear,
+    Cleared,
+    Digits,
+    EndReason,
+    FromCaller,
+    Mark,
+    Started,
+    Stopped,
+    ToCaller,
+    Who,
+    Why,
+)
+from .media.level import rms
+from .media.playout import Playout
+from .sockets import Socket, SocketClosed
+
+if TYPE_CHECKING:
+    from .call import Bot
+    from .carrier import Carrier, Stream
+    from .rest import Rest
+
+__all__ = ["Limits", "Session"]
+
+log = logging.getLogger("trunkline.session")
+
+PLAYBACK_GRACE_S = 2.0
+"""How much longer than its audio lasts a last utterance may take before the call ends anyway."""
+NO_MARK_MARGIN_S = 0.3
+"""Added to a clock estimate before hanging up: network and carrier buffers it cannot see."""
+BOT_GRACE_S = 2.0
+"""How long a bot may tidy up after its call has ended before it is cancelled."""
+TEARDOWN_S = 15.0
+"""How long hanging up may take in all."""
+CLOSE_S = 0.5
+REATTACH_S = 10.0
+"""How long to wait for the new socket after asking the carrier to do something that ends the old
+one (press keys, on some carriers)."""
+MAX_REATTACHMENTS = 5
+TOLERATED_JUNK = 50
+VOICE_RMS = 200.0
+"""Level (of 16-bit samples) above which the caller counts as not silent: about -44 dBFS."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What ends a call by itself. Seconds; 0 switches a limit off.
+
+    ``max_duration`` counts from the first socket, ``no_media`` from the last message that came,
+    ``silence`` from when either side was last heard to speak. ``write`` is how long the carrier
+    may leave what we send unread, ``reattach`` how long a lost socket may take to be replaced.
+    """
+
+    max_duration: float = 4 * 3600.0
+    no_media: float = 20.0
+    silence: float = 600.0
+    write: float = 2.0
+    reattach: float = 3.0
+
+
+class Session:
+    """One call's life. Implements ``call.Line``.
+
+    Args:
+        carrier: whose call it is.
+        info: who is on it, from a verified webhook.
+        started: what its first socket said.
+        bot: what answers.
+        rest: carries out the carrier's REST flows.
+        hooks: our webhook URLs at this carrier.
+        limits: what ends the call by itself.
+        on_over: told once, when all is torn down.
+    """
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        info: CallInfo,
+        started: Started,
+        bot: Bot,
+        rest: Rest,
+        hooks: Hooks,
+        limits: Limits,
+        on_over: Callable[[Session], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.carrier = carrier
+        self.info = info
+        self.playout = Playout(
+            started.outbound, carrier.frame, carrier.marks, can_clear=Clear in carrier.says
+        )
+        self.call = Call(info, started, self)
+        self.confirmed = False
+        """Whether the carrier said that the call has ended."""
+        self._started = started
+        self._bot = bot
+        self._rest = rest
+        self._hooks = hooks
+        self._limits = limits
+        self._on_over = on_over
+        self._socket: Socket | None = None
+        self._stream: Stream[FromCaller, ToCaller] | None = None
+        self._outbox: deque[ToCaller] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._reason: EndReason | None = None
+        self._after_playback: tuple[EndReason, float] | None = None
+        self._ending = self._loop.create_future()
+        self._attachments = 0
+        self._junk = 0
+        now = self.now()
+        self._began = now
+        self._last_message = now
+        self._last_voice = now
+        self._frames = 0
+        self._lost_until: float | None = None
+        self._reattach_until = 0.0
+        self._bot_task = self._loop.create_task(self._run_bot(), name=f"bot {info.call_id}")
+        self._driver = self._loop.create_task(self._drive(), name=f"call {info.call_id}")
+
+    # The socket's side.
+
+    async def attach(
+        self, socket: Socket, stream: Stream[FromCaller, ToCaller], rest: list[FromCaller]
+    ) -> None:
+        """Read a socket until it ends. ``rest`` are events that came with its ``Started``."""
+        self._attachments += 1
+        old, self._socket, self._stream = self._socket, socket, stream
+        self._lost_until = None
+        self._reattach_until = 0.0
+        self._last_message = self.now()
+        self.wake()
+        if old is not None:
+            await _close(old, 1000, "replaced")
+        for event in rest:
+            self._hear(event)
+        try:
+            while self._socket is socket:
+                self._take(stream, await socket.receive())
+        except SocketClosed as closed:
+            self._lose(socket, closed)
+        await self._over()
+
+    def _take(self, stream: Stream[FromCaller, ToCaller], message: str | bytes) -> None:
+        self._last_message = self.now()
+        try:
+            events = stream.receive(message)
+        except RemoteProtocolError as error:
+            self._junk += 1
+            if self._junk == 1:
+                log.warning("message not understood", extra=self._who() | {"error": str(error)})
+            if self._junk > TOLERATED_JUNK:
+                self.finish(EndReason(Why.PROTOCOL, Who.CARRIER, str(error)))
+            return
+        for event in events:
+            self._hear(event)
+
+    def _hear(self, event: FromCaller) -> None:
+        if isinstance(event, Audio):
+            self._note_voice(event)
+            self.call.heard(event)
+        elif isinstance(event, Mark):
+            self.playout.returned(event.name, self.now())
+            self.wake()
+        elif isinstance(event, Stopped):
+            self._stopped(event)
+        elif isinstance(event, Started):
+            self._started_again(event)
+        elif not isinstance(event, Cleared):
+            self.call.happened(event)
+
+    def _stopped(self, event: Stopped) -> None:
+        if self.now() < self._reattach_until:
+            self._lost_until = self._reattach_until
+            self._socket = None
+            self.wake()
+        else:
+            self.finish(EndReason(Why.COMPLETED, Who.CALLER, event.reason))
+
+    def _started_again(self, event: Started) -> None:
+        # Duplicates happen; another call's id on our socket does not, on a socket we may trust.
+        if event.call_id and event.call_id != self.info.call_id:
+            self.finish(EndReason(Why.PROTOCOL, Who.CARRIER, "another call's start"))
+
+    def _note_voice(self, event: Audio) -> None:
+        # One frame in ten is enough to notice speech, and costs a tenth.
+        self._frames += 1
+        due = self._frames % 10 == 0 and self._limits.silence
+        if due and rms(event.payload, self.call.audio_in) > VOICE_RMS:
+            self._last_voice = self.now()
+
+    def _lose(self, socket: Socket, closed: SocketClosed) -> None:
+        if socket is not self._socket:
+            return
+        self._socket = None
+        if self._reason is not None:
+            return
+        expected = Stopped not in self.carrier.hears and closed.code in (1000, 1001)
+        if expected and self.now() >= self._reattach_until:
+            self.finish(EndReason(Why.COMPLETED, Who.CALLER, f"socket closed {closed.code}"))
+            return
+        log.warning("socket lost", extra=self._who() | {"code": closed.code})
+        self._lost_until = max(self.now() + self._limits.reattach, self._reattach_until)
+        self.wake()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the call has no socket and would take another."""
+        return self._lost_until is not None and self._reason is None
+
+    @property
+    def live(self) -> bool:
+        """Whether the call goes on."""
+        return self._reason is None
+
+    def lose(self) -> bool:
+        """The carrier asks how to go on, so its socket is gone. Whether to give it another."""
+        if self._reason is not None or self._attachments > MAX_REATTACHMENTS:
+            return False
+        if self._lost_until is None:
+            self._socket = None
+            self._lost_until = self.now() + self._limits.reattach
+        self._lost_until = max(self._lost_until, self.now() + self._limits.reattach)
+        self.wake()
+        return True
+
+    # What a call asks of its line.
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def clear(self) -> None:
+        must_tell = self.playout.clear(self.now())
+        self._outbox.clear()
+        if must_tell and self._stream is not None and Clear in self.carrier.says:
+            self._stream.send(Clear())
+        self.wake()
+
+    async def hang_up(self, *, after_playback: bool) -> None:
+        reason = EndReason(Why.COMPLETED, Who.BOT)
+        if after_playback:
+            self._finish_after_playback(reason)
+        else:
+            self.finish(reason)
+        await asyncio.shield(self._ending)
+
+    async def send_digits(self, digits: str) -> None:
+        if Digits in self.carrier.says and self._stream is not None:
+            self._stream.send(Digits(digits))
+            self.wake()
+            return
+        flow = self.carrier.send_digits(self.info, digits, started=self._started, hooks=self._hooks)
+        self._reattach_until = self.now() + REATTACH_S
+        await self._rest.run(self.carrier.name, flow)
+
+    async def transfer(self, to: str, *, from_: str) -> None:
+        flow = self.carrier.transfer(self.info, to, from_=from_, hooks=self._hooks)
+        self._reattach_until = self.now() + REATTACH_S  # the stream may stop before the answer
+        await self._rest.run(self.carrier.name, flow)
+        self.confirmed = True  # the call goes on without us: not ours to hang up any more
+        self.finish(EndReason(Why.TRANSFERRED, Who.BOT))
+
+    # What ends it.
+
+    def finish(self, reason: EndReason, *, confirmed: bool = False) -> None:
+        """End the call; the first reason counts. ``confirmed``: the carrier itself says so."""
+        self.confirmed = self.confirmed or confirmed
+        if self._reason is None:
+            self._reason = reason
+            self.wake()
+
+    def drain(self) -> None:
+        """The server stops: end the call when what is being said has been heard."""
+        self._finish_after_playback(EndReason(Why.DRAIN, Who.OPERATOR))
+
+    def _finish_after_playback(self, reason: EndReason) -> None:
+        self.call.end_utterances()
+        if self._after_playback is None:
+            left = self.playout.left_ms(self.now()) / 1000
+            self._after_playback = (reason, self.now() + left + PLAYBACK_GRACE_S)
+        self.wake()
+
+    async def wait(self) -> None:
+        """Until all is torn down."""
+        await asyncio.wait([self._driver])
+
+    async def _over(self) -> None:
+        if self._reason is not None:
+            await self.wait()
+
+    async def _run_bot(self) -> None:
+        try:
+            await self._bot(self.call)
+        except Exception:
+            log.exception("bot failed", extra=self._who())
+            self.finish(EndReason(Why.BOT_ERROR, Who.BOT))
+        else:
+            self._finish_after_playback(EndReason(Why.COMPLETED, Who.BOT))
+
+    # The driver.
+
+    async def _drive(self) -> None:
+        try:
+            while self._reason is None:
+                now = self.now()
+                if self._socket is not None:
+                    self._outbox.extend(self.playout.due(now))
+                    await self._flush(self._socket)
+                for change in self.playout.changes(now):
+                    self.call.changed(change)
+                self._enforce(now)
+                if self._reason is None:
+                    await self._pause(self._next(now))
+        except Exception:
+            log.exception("call failed", extra=self._who())
+            self.finish(EndReason(Why.FAILED, Who.UNKNOWN))
+        finally:
+            await self._tear_down()
+
+    async def _flush(self, socket: Socket) -> None:
+        """Send what the stream owes and what is due.
+
+        Audio is encoded only when its turn comes, so that a ``clear`` in between overtakes it.
+        """
+        stream = self._stream
+        assert stream is not None
+        try:
+            while True:
+                messages = stream.outgoing()
+                if not messages:
+                    if not self._outbox:
+                        return
+                    stream.send(self._outbox.popleft())
+                    continue
+                async with asyncio.timeout(self._limits.write):
+                    for message in messages:
+                        await socket.send(message)
+        except SocketClosed as closed:
+            self._lose(socket, closed)
+        except TimeoutError:
+            log.warning("the carrier does not read", extra=self._who())
+            self.finish(EndReason(Why.NETWORK, Who.CARRIER, "write timed out"))
+
+    def _next(self, now: float) -> float:
+        times = [self._began + self._limits.max_duration if self._limits.max_duration else None]
+        times.append(self.playout.next_change(now))
+        if self._socket is not None:
+            times.append(self.playout.next_due(now))
+            if self._limits.no_media:
+                times.append(self._last_message + self._limits.no_media)
+        if self._limits.silence:
+            times.append(self._last_voice + self._limits.silence)
+        times.append(self._lost_until)
+        if self._after_playback is not None:
+            times.append(self._after_playback[1])
+        return min(t for t in (*times, now + 60.0) if t is not None)
+
+    def _enforce(self, now: float) -> None:
+        limits = self._limits
+        if self.call.speaking:
+            self._last_voice = now
+        if self._lost_until is not None and now >= self._lost_until:
+            self.finish(EndReason(Why.NETWORK, Who.UNKNOWN, "socket lost"))
+        elif limits.max_duration and now >= self._began + limits.max_duration:
+            self.finish(EndReason(Why.LIMIT, Who.OPERATOR, "max_duration"))
+        elif limits.silence and now >= self._last_voice + limits.silence:
+            self.finish(EndReason(Why.LIMIT, Who.OPERATOR, "silence"))
+        elif limits.no_media and self._socket and now >= self._last_message + limits.no_media:
+            self.finish(EndReason(Why.LIMIT, Who.OPERATOR, "no_media"))
+        elif self._after_playback is not None:
+            reason, deadline = self._after_playback
+            if self.playout.left_ms(now) <= 0 or now >= deadline:
+                self.finish(reason)
+
+    async def _pause(self, until: float) -> None:
+        self._waiter = self._loop.create_future()
+        timer = self._loop.call_at(until, self.wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    # Teardown.
+
+    async def _tear_down(self) -> None:
+        reason = self._reason or EndReason(Why.FAILED, Who.UNKNOWN, "cancelled")
+        self._reason = reason
+        for change in self.playout.changes(self.now()):
+            self.call.changed(change)
+        self.call.over(reason)
+        if not self._ending.done():
+            self._ending.set_result(None)
+        if self._estimates_playback(reason):
+            await asyncio.sleep(NO_MARK_MARGIN_S)
+        await asyncio.gather(self._end_bot(), self._end_call())
+        if self._socket is not None:
+            await _close(self._socket, 1000, "")
+        log.info(
+            "call over",
+            extra=self._who()
+            | {"why": reason.why.value, "by": reason.who.value, "confirmed": self.confirmed},
+        )
+        self._on_over(self)
+
+    def _estimates_playback(self, reason: EndReason) -> bool:
+        waited = self._after_playback is not None and self._after_playback[0] is reason
+        return waited and self.carrier.marks is Marks.NONE
+
+    async def _end_bot(self) -> None:
+        await asyncio.wait([self._bot_task], timeout=BOT_GRACE_S)
+        if not self._bot_task.done():
+            self._bot_task.cancel()
+            await asyncio.wait([self._bot_task], timeout=BOT_GRACE_S)
+        if not self._bot_task.done():
+            log.error("bot does not stop", extra=self._who())
+
+    async def _end_call(self) -> None:
+        if self.confirmed or not self.carrier.supports(Control.HANG_UP):
+            return
+        try:
+            async with asyncio.timeout(TEARDOWN_S):
+                self.confirmed = await self._rest.end_call(self.carrier, self.info)
+        except (TrunklineError, TimeoutError) as error:
+            log.error("hang-up failed", extra=self._who() | {"error": str(error) or "timed out"})
+
+    def _who(self) -> dict[str, object]:
+        return {"carrier": self.carrier.name, "call": self.info.call_id}
+
+
+async def _close(socket: Socket, code: int, reason: str) -> None:
+    with contextlib.suppress(TimeoutError, SocketClosed):
+        async with asyncio.timeout(CLOSE_S):
+            await socket.close(code, reason)
