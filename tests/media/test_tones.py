@@ -200,6 +200,16 @@ def test_one_tone_alone_is_no_key():
         assert heard(l16(9000 * np.sin(2 * np.pi * hz * at))) == ""
 
 
+def test_a_third_tone_makes_it_no_key():
+    # Of a voice's harmonics, one often lies beside the two that look like a key.
+    at = np.arange(8000) / 8000
+    for third in (770, 852, 1336, 1477):
+        wave = sum(np.sin(2 * np.pi * hz * at) for hz in Q23["1"])
+        assert heard(l16(8000 * wave)) == "1"
+        wave = wave + 10 ** (-4 / 20) * np.sin(2 * np.pi * third * at)
+        assert heard(l16(8000 * wave)) == ""
+
+
 @pytest.mark.parametrize("pair", [(350, 440), (440, 480), (480, 620), (425, 425), (1400, 2300)])
 def test_tones_of_the_network_are_no_keys(pair):
     # Dial tone, ringing and busy of North America, of Europe, and a fax's neighbourhood.
@@ -226,6 +236,11 @@ def test_a_key_over_a_short_break_is_one_key():
     made = bytearray(tones(*Q23["5"], ms=200))
     made[1600:1760] = bytes(160)  # 10 ms
     assert heard(bytes(made)) == "5"
+
+
+def test_a_blip_after_a_key_is_no_second_key():
+    key, blip = tones(*Q23["1"], ms=51)[:816], tones(*Q23["7"], ms=12.75)[:204]
+    assert heard(key + bytes(204) + blip + bytes(400)) == "1"
 
 
 def test_a_key_is_told_within_40_ms():
