@@ -1,0 +1,179 @@
+"""The ``trunkline`` command: serve a bot, call one, see the carriers, watch the demo.
+
+Thin: what a command does stands in the module it belongs to. Errors that a person can do
+something about are told in a sentence, without a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
+
+import typer
+
+from .errors import ConfigError, TrunklineError
+
+if TYPE_CHECKING:
+    from .call import Bot
+
+__all__ = ["app", "load_bot", "main"]
+
+app = typer.Typer(
+    name="trunkline",
+    help="Puts phone calls through to voice bots, and plays the carrier so that you can try it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Entry point of the ``trunkline`` command."""
+    try:
+        app()
+    except TrunklineError as error:
+        fail(str(error))
+
+
+def fail(message: str) -> NoReturn:
+    """Tell a person what is wrong, and exit with 1."""
+    from rich.console import Console
+
+    Console(stderr=True).print(f"[bold red]trunkline:[/] {message}", highlight=False)
+    raise SystemExit(1)
+
+
+def load_bot(target: str) -> Bot:
+    """The bot that ``package.module:name`` or ``path/to/file.py:name`` names (default ``bot``).
+
+    Raises:
+        ConfigError: there is nothing there that can be called.
+    """
+    where, colon, name = target.rpartition(":")
+    if not colon or target.endswith(".py"):
+        where, name = target, "bot"
+    try:
+        if where.endswith(".py"):
+            module = _load_file(Path(where))
+        else:
+            sys.path.insert(0, "")
+            module = importlib.import_module(where)
+    except (ImportError, FileNotFoundError) as error:
+        raise ConfigError(f"cannot load {where}: {error}") from error
+    bot = getattr(module, name, None)
+    if not callable(bot):
+        raise ConfigError(f"{where} has no function called {name!r}: write module:function")
+    return cast("Bot", bot)
+
+
+def _load_file(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    sys.path.insert(0, str(path.parent))
+    spec.loader.exec_module(module)
+    return module
+
+
+class _Fields(logging.Formatter):
+    """One line a record: time, level, logger, message, then the fields as ``name=value``."""
+
+    _plain = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        fields = " ".join(
+            f"{name}={value}" for name, value in vars(record).items() if name not in self._plain
+        )
+        return f"{line}  {fields}" if fields else line
+
+
+def _log_to_stderr(verbose: bool) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Fields("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("trunkline").setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _run(main: Callable[[], Coroutine[Any, Any, int]]) -> None:
+    """Run on uvloop where there is one, and exit with what comes back."""
+    try:
+        import uvloop
+
+        factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop
+    except ImportError:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        code = runner.run(main())
+    raise typer.Exit(code)
+
+
+@app.command()
+def serve(
+    bot: Annotated[str, typer.Argument(help="module:function or file.py:function (default: bot)")],
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on")] = 8080,
+    public_url: Annotated[
+        str, typer.Option(help="the URL carriers reach this by; default: $PUBLIC_URL")
+    ] = "",
+    simulator: Annotated[
+        str,
+        typer.Option(
+            help="take calls from a carrier simulator, whose REST API is at this URL; carriers "
+            "without credentials use example ones"
+        ),
+    ] = "",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log more")] = False,
+) -> None:
+    """Answer calls with a bot.
+
+    Point your carrier's voice webhook at [bold]PUBLIC_URL/{carrier}/answer[/bold], its status
+    webhook at [bold]PUBLIC_URL/{carrier}/status[/bold]. Carriers are switched on by their
+    credentials in the environment; see [bold]trunkline carriers[/bold].
+    """
+    from .config import Settings
+    from .server import create_app
+    from .server.run import serve as run_server
+
+    _log_to_stderr(verbose)
+    settings = Settings()
+    settings.public_url = public_url.rstrip("/") or settings.public_url
+    settings.simulator_url = simulator.rstrip("/") or settings.simulator_url
+    if settings.simulator_url and not settings.public_url:
+        settings.public_url = f"http://127.0.0.1:{port}"
+    application = create_app(load_bot(bot), settings)
+
+    async def go() -> int:
+        await run_server(
+            application,
+            host,
+            port,
+            drain_timeout=settings.drain_timeout,
+            max_message=settings.max_message,
+        )
+        return 0
+
+    _run(go)
+
+
+@app.command()
+def carriers(
+    markdown: Annotated[bool, typer.Option(help="print a Markdown table")] = False,
+) -> None:
+    """Show what each carrier can do, and what must be set to use it."""
+    from .capabilities import markdown_table, show
+
+    if markdown:
+        typer.echo(markdown_table())
+    else:
+        show()
