@@ -142,7 +142,8 @@ def test_cutting_changes_nothing(digits, sizes, audio):
     assert found + detector.push(made) == digits
 
 
-# ITU-T Q.24, table A-1 (values of most administrations), wherever in a block the tone begins.
+# What North American receivers are held to (ITU-T Q.24, annex A, gathers administrations' values),
+# wherever in a block the tone begins.
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize(
     "change",

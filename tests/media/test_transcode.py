@@ -54,8 +54,8 @@ def test_it_sounds_the_same(source, target):
     want = np.frombuffer(tone(L16_24K), "<i2")
     middle = slice(200, -200)
     error = (got[middle].astype(float) - want[middle]) / 8000
-    # A pass through G.711 must leave 33 dB between a tone and its distortion (ITU-T G.712,
-    # clause 9); up to three passes are made here, hence 28 dB in all.
+    # A pass through G.711 must leave 33 dB between a tone and its distortion (ITU-T G.712);
+    # up to three passes are made here, hence 28 dB in all.
     assert np.mean(error**2) < 0.5 * 10**-2.8
 
 

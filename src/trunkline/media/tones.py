@@ -1,9 +1,10 @@
 """Keys as sound: the dual tones of a telephone keypad, made and recognised.
 
-Frequencies are those of ITU-T Q.23. The detector keeps to the bounds of ITU-T Q.24 that blocks of
-12.75 ms allow: it hears tones of 40 ms and more from -25 dBm0 up, within 1.5 % of their frequency,
-the high one up to 4 dB louder or 8 dB softer than the low one; and it is made so that speech does
-not press keys. It knows no call: who pressed a key, and whether to believe it, is asked elsewhere.
+Frequencies are those of ITU-T Q.23. The detector hears what receivers in North America must (the
+values ITU-T Q.24 gathers): tones of 40 ms and more from -25 dBm0 up, within 1.5 % of their
+frequency, the high one up to 4 dB louder or 8 dB softer than the low one; and it is made so that
+speech presses no keys. It knows no call: who pressed a key, and whether to believe it, is asked
+elsewhere.
 
 numpy is imported by the first use, not by this module.
 """
@@ -35,7 +36,7 @@ EDGE_MS = 5
 # What makes a block of sound a key, as ratios of power; with a little room, since a block that the
 # tone does not fill, or that holds no whole number of its periods, measures it wrong.
 BLOCK_S = 0.01275
-SOFTEST_DBM0 = -29.0
+SOFTEST = 10 ** ((-29 - FULL_SCALE_DBM0) / 10) / 2  # -29 dBm0
 LOW_LOUDER = 10 ** (11 / 10)
 HIGH_LOUDER = 10 ** (6 / 10)
 ABOVE_OTHERS = 10 ** (6 / 10)
@@ -124,23 +125,24 @@ def _keys_heard(blocks: NDArray[np.float64], waves: NDArray[np.float64]) -> list
 
     The same as Goertzel's filter on each tone, for all tones and blocks by one matrix product.
     """
-    import numpy as np
-
     size = blocks.shape[1]
-    parts = blocks @ waves
-    power = 2 * (parts[:, :8] ** 2 + parts[:, 8:] ** 2) / size**2
-    everything = (blocks**2).mean(axis=1)
-    low, high = power[:, :4], power[:, 4:]
-    ranked_low, ranked_high = np.sort(low), np.sort(high)
-    best_low, best_high = ranked_low[:, 3], ranked_high[:, 3]
-    softest = 10 ** ((SOFTEST_DBM0 - FULL_SCALE_DBM0) / 10) / 2
+    parts = (blocks @ waves) ** 2
+    powers = (parts[:, :8] + parts[:, 8:]) * (2 / size**2)
+    everything = (blocks**2).sum(axis=1) / size
+    return list(map(_key_in, powers.tolist(), everything.tolist()))
+
+
+def _key_in(powers: list[float], everything: float) -> str:
+    """The key whose tones have these powers; ``everything`` is the power of the whole sound."""
+    lows, highs = powers[:4], powers[4:]
+    next_low, low = sorted(lows)[2:]
+    next_high, high = sorted(highs)[2:]
     is_key = (
-        (np.minimum(best_low, best_high) > softest)
-        & (best_low < best_high * LOW_LOUDER)
-        & (best_high < best_low * HIGH_LOUDER)
-        & (best_low > ranked_low[:, 2] * ABOVE_OTHERS)
-        & (best_high > ranked_high[:, 2] * ABOVE_OTHERS)
-        & (best_low + best_high > everything * SHARE_OF_ALL)
+        min(low, high) > SOFTEST
+        and low < high * LOW_LOUDER
+        and high < low * HIGH_LOUDER
+        and low > next_low * ABOVE_OTHERS
+        and high > next_high * ABOVE_OTHERS
+        and low + high > everything * SHARE_OF_ALL
     )
-    places = low.argmax(axis=1) * 4 + high.argmax(axis=1)
-    return [KEYS[place] if yes else "" for place, yes in zip(places, is_key, strict=True)]
+    return KEYS[lows.index(low) * 4 + highs.index(high)] if is_key else ""
