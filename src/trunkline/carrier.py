@@ -22,6 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, Literal, TypeVar
+from xml.etree.ElementTree import Element
 
 import msgspec
 from msgspec import Struct
@@ -38,7 +39,7 @@ from .events import (
     ToCaller,
 )
 from .media.formats import AudioFormat
-from .web import Flow, Request, Response
+from .web import Flow, Request, Response, read_xml
 
 __all__ = [
     "Answer",
@@ -74,6 +75,7 @@ __all__ = [
     "Step",
     "Stream",
     "TransferTo",
+    "read_steps",
 ]
 
 In = TypeVar("In")
@@ -109,6 +111,10 @@ class Stream(ABC, Generic[In, Out]):
         Raises:
             LocalProtocolError: this end cannot say it, or not yet.
         """
+
+    def put(self, message: object) -> None:
+        """Queue a message as JSON text: a struct, or a mapping."""
+        self._queue.append(msgspec.json.encode(message).decode())
 
     def outgoing(self) -> list[str | bytes]:
         """Hand out, once, the messages queued for the other end."""
@@ -206,7 +212,7 @@ class Credential(Struct, frozen=True, kw_only=True):
     name: str
     env: str
     help: str
-    example: str
+    example: str = ""
     secret: bool = False
     required: bool = True
 
@@ -340,6 +346,21 @@ Step = (
     | SendTones
 )
 """What an answer document asks for, step after step; after the last, the call ends."""
+
+
+def read_steps(document: bytes, verbs: Mapping[str, Callable[[Element], Step]]) -> list[Step]:
+    """The steps of an XML document whose root is ``Response``, by a reader for each verb.
+
+    Raises:
+        RemoteProtocolError: it is no such document, or holds a verb that has no reader.
+    """
+    root = read_xml(document)
+    if root.tag != "Response":
+        raise RemoteProtocolError(f"a document begins with <Response>, not <{root.tag}>")
+    try:
+        return [verbs[verb.tag](verb) for verb in root]
+    except (KeyError, ValueError) as error:
+        raise RemoteProtocolError(f"a verb that is unknown, or malformed: {error}") from None
 
 
 # --- control ---------------------------------------------------------------------------------
@@ -496,11 +517,27 @@ class Carrier(ABC):
         """Whether ``control`` can be expressed to this carrier at all."""
         return getattr(cls, control.value) is not getattr(Carrier, control.value)
 
+    @classmethod
+    def can_play(cls, audio: AudioFormat) -> AudioFormat:
+        """``audio``, if the carrier takes it from us.
+
+        Raises:
+            Unsupported: it does not.
+        """
+        if audio not in cls.outbound:
+            known = ", ".join(str(one) for one in cls.outbound)
+            raise Unsupported(f"{cls.title} takes {known}, not {audio}")
+        return audio
+
     # Wire.
 
     @abstractmethod
     def bot_end(self, audio: AudioFormat) -> Stream[FromCaller, ToCaller]:
-        """Our server's end of a media socket; ``audio`` is the encoding our audio goes out in."""
+        """Our server's end of a media socket; ``audio`` is the encoding our audio goes out in.
+
+        Raises:
+            Unsupported: the carrier does not take that encoding.
+        """
 
     @abstractmethod
     def carrier_end(self, audio: AudioFormat) -> Stream[ToCaller, FromCaller]:

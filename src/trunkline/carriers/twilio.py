@@ -1,0 +1,762 @@
+"""Twilio Media Streams: ``<Connect><Stream>``, one WebSocket both ways.
+
+    their word                                  ours
+    ------------------------------------------  ---------------------------------------
+    TwiML <Connect><Stream>, then <Redirect>    answer
+    event start, streamSid                      Started, stream_id
+    customParameters.token                      Started.token (query strings are dropped)
+    event media, media.payload                  Audio, always µ-law 8000 Hz
+    event mark, mark.name                       Mark: played, or flushed by clear
+    event clear                                 Clear (not acknowledged)
+    event dtmf, dtmf.digit                      Digit
+    event stop                                  Stopped
+    CallSid, AccountSid                         call_id, account_id
+    CallStatus                                  CallState, Ended.reason
+    X-Twilio-Signature                          verify, sign
+
+Wire facts are from Twilio's pages on Media Streams (2026-03-27), the twilio-python 9.13.0 package
+and its tests; docs/carriers/twilio.md lists them. Knows no socket, and no clock.
+"""
+
+# Wire fields keep the carrier's spelling, so that its documentation and this file grep alike.
+# ruff: noqa: N815
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Final, Literal
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+from xml.etree.ElementTree import Element
+
+import msgspec
+from msgspec import Struct
+from pybase64 import b64encode_as_string
+
+from .. import carrier as seam
+from .. import errors, events, web
+from ..carrier import Carrier, Credential, Dial, Hooks, Leg, Platform, Purpose, Shapes, Step, Stream
+from ..errors import BadSignature, LocalProtocolError, RemoteProtocolError, Unsupported
+from ..events import Audio, CallInfo, CallState, Extra, FromCaller, Notice, Started, ToCaller, Why
+from ..media.formats import PCMU_8K, AudioFormat
+from ..web import Flow, Request, Response, element
+
+__all__ = ["BotEnd", "CarrierEnd", "Twilio"]
+
+_TOKEN: Final = "token"  # noqa: S105 - the name of the parameter that carries it
+_API: Final = "/2010-04-01"
+
+# CallStatus of a call that is over, and the DialCallStatus ("answered") of a transfer.
+_ENDS: Final = {
+    "completed": Why.COMPLETED,
+    "busy": Why.BUSY,
+    "no-answer": Why.NO_ANSWER,
+    "canceled": Why.CANCELLED,
+    "failed": Why.FAILED,
+    "answered": Why.COMPLETED,
+}
+_END_WORDS: Final = {why: word for word, why in reversed(_ENDS.items())} | {Why.REJECTED: "busy"}
+_STATES: Final = {
+    "queued": CallState.QUEUED,
+    "initiated": CallState.QUEUED,
+    "ringing": CallState.RINGING,
+    "in-progress": CallState.ACTIVE,
+} | dict.fromkeys(_ENDS, CallState.ENDED)
+_STATE_WORDS: Final = {state: word for word, state in reversed(_STATES.items())}
+
+# REST error codes.
+_BAD_LOGIN: Final = 20003
+_NOT_FOUND: Final = 20404
+_NOT_IN_PROGRESS: Final = 21220
+
+
+# --- wire ------------------------------------------------------------------------------------
+
+
+class _MediaFormat(Struct):
+    encoding: str
+    sampleRate: int
+    channels: int = 1
+
+
+class _StartBody(Struct):
+    callSid: str
+    mediaFormat: _MediaFormat
+    accountSid: str = ""
+    customParameters: dict[str, str] = {}
+
+
+class _MediaBody(Struct, gc=False):
+    payload: bytes
+    timestamp: int = -1
+    track: str = "inbound"
+
+
+class _DtmfBody(Struct):
+    digit: str
+
+
+class _MarkBody(Struct):
+    name: str
+
+
+class _Start(Struct, tag_field="event", tag="start"):
+    streamSid: str
+    start: _StartBody
+
+
+class _Media(Struct, tag_field="event", tag="media", gc=False):
+    media: _MediaBody
+    streamSid: str = ""
+
+
+class _Mark(Struct, tag_field="event", tag="mark"):
+    mark: _MarkBody
+    streamSid: str = ""
+
+
+class _Dtmf(Struct, tag_field="event", tag="dtmf"):
+    dtmf: _DtmfBody
+
+
+class _Clear(Struct, tag_field="event", tag="clear"):
+    streamSid: str
+
+
+_KINDS: Final = ("connected", "start", "media", "dtmf", "mark", "stop")
+_FromTwilio = _Start | _Media | _Dtmf | _Mark
+_ToTwilio = _Media | _Mark | _Clear
+_FROM_TWILIO: Final[Shapes[_FromTwilio]] = Shapes(_FromTwilio, "event")
+_TO_TWILIO: Final[Shapes[_ToTwilio]] = Shapes(_ToTwilio, "event")
+
+
+class BotEnd(Stream[FromCaller, ToCaller]):
+    """Our server's end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sid: str | None = None
+        self._media = ""
+
+    def receive(self, message: str | bytes) -> Sequence[FromCaller]:
+        said = _FROM_TWILIO.read(message)
+        if isinstance(said, _Media):
+            media = said.media
+            return (Audio(media.payload, media.timestamp),) if media.track == "inbound" else ()
+        return self._other(said)
+
+    def _other(self, said: _Start | _Dtmf | _Mark | Extra) -> Sequence[FromCaller]:
+        match said:
+            case _Start():
+                return (self._started(said),)
+            case _Dtmf():
+                if said.dtmf.digit not in "0123456789*#ABCD" or len(said.dtmf.digit) != 1:
+                    raise RemoteProtocolError("a key that no telephone has")
+                return (events.Digit(said.dtmf.digit),)
+            case _Mark():
+                return (events.Mark(said.mark.name),)
+            case Extra(kind="connected"):
+                return ()  # says nothing about the call
+            case Extra(kind="stop"):
+                return (events.Stopped(),)
+            case _:
+                return (said,)
+
+    def _started(self, said: _Start) -> Started:
+        body = said.start
+        heard = body.mediaFormat
+        if (heard.encoding, heard.sampleRate, heard.channels) != ("audio/x-mulaw", 8000, 1):
+            raise RemoteProtocolError("the stream's audio is not audio/x-mulaw, 8000 Hz, mono")
+        self._sid = said.streamSid
+        sid = msgspec.json.encode(said.streamSid).decode()
+        self._media = f'{{"event":"media","streamSid":{sid},"media":{{"payload":"'
+        parameters = dict(body.customParameters)
+        return Started(
+            call_id=body.callSid,
+            account_id=body.accountSid,
+            stream_id=said.streamSid,
+            inbound=PCMU_8K,
+            outbound=PCMU_8K,
+            token=parameters.pop(_TOKEN, ""),
+            parameters=parameters,
+        )
+
+    def send(self, event: ToCaller) -> None:
+        # Messages without the right streamSid are refused (error 31951).
+        if self._sid is None:
+            raise LocalProtocolError("the stream has not started: its streamSid is not known")
+        if type(event) is Audio:
+            self._queue.append(f'{self._media}{b64encode_as_string(event.payload)}"}}}}')
+        elif isinstance(event, events.Mark):
+            self.put(_Mark(_MarkBody(event.name), self._sid))
+        elif isinstance(event, events.Clear):
+            self.put(_Clear(self._sid))
+        else:
+            raise LocalProtocolError(f"Twilio's socket cannot carry {type(event).__name__}")
+
+
+class CarrierEnd(Stream[ToCaller, FromCaller]):
+    """Twilio's end, for the simulator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started: Started | None = None
+        self._sequence = 0
+        self._chunk = 0
+        self._sent_ms = 0.0
+
+    def receive(self, message: str | bytes) -> Sequence[ToCaller]:
+        said = _TO_TWILIO.read(message)
+        if isinstance(said, Extra) or self._started is None:
+            raise RemoteProtocolError("31951: an unknown event, or one before start")
+        if said.streamSid != self._started.stream_id:
+            raise RemoteProtocolError("31951: another stream's streamSid, or none")
+        match said:
+            case _Media():
+                return (Audio(said.media.payload, format=PCMU_8K),)
+            case _Mark():
+                return (events.Mark(said.mark.name),)
+            case _Clear():
+                return (events.Clear(),)
+
+    def send(self, event: FromCaller) -> None:
+        if isinstance(event, Started):
+            self._started = event
+            self.put({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+            self._say("start", start=_start(event))
+            return
+        if self._started is None:
+            raise LocalProtocolError("a stream begins with Started")
+        match event:
+            case Audio():
+                self._say("media", media=self._media(event))
+            case events.Digit():
+                self._say("dtmf", dtmf={"track": "inbound_track", "digit": event.digit})
+            case events.Mark():
+                self._say("mark", mark={"name": event.name})
+            case events.Stopped():
+                self._say("stop", stop=_ids(self._started))
+            case Extra() if event.kind not in _KINDS:
+                self.put({**event.fields, "event": event.kind})
+            case _:
+                raise LocalProtocolError(f"Twilio's socket never says {type(event).__name__}")
+
+    def _media(self, event: Audio) -> dict[str, str]:
+        self._chunk += 1
+        at = event.timestamp if event.timestamp >= 0 else int(self._sent_ms)
+        self._sent_ms += PCMU_8K.ms_in(len(event.payload))
+        return {
+            "track": "inbound",
+            "chunk": str(self._chunk),
+            "timestamp": str(at),
+            "payload": b64encode_as_string(event.payload),
+        }
+
+    def _say(self, kind: str, **fields: Any) -> None:
+        self._sequence += 1
+        sid = self._started.stream_id if self._started else ""
+        numbered = {"event": kind, "sequenceNumber": str(self._sequence), "streamSid": sid}
+        self.put(numbered | fields)
+
+
+def _start(event: Started) -> dict[str, Any]:
+    token = {_TOKEN: event.token} if event.token else {}
+    return _ids(event) | {
+        "streamSid": event.stream_id,
+        "tracks": ["inbound"],
+        "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+        "customParameters": {**event.parameters, **token},
+    }
+
+
+def _ids(started: Started) -> dict[str, str]:
+    return {"accountSid": started.account_id, "callSid": started.call_id}
+
+
+# --- signatures ------------------------------------------------------------------------------
+
+
+def _signature(secret: str, digest: Callable[[], Any], text: str) -> str:
+    made = hmac.new(secret.encode(), text.encode(errors="surrogatepass"), digest)
+    return base64.b64encode(made.digest()).decode()
+
+
+def _is_form(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0]
+    return kind.strip().lower() == "application/x-www-form-urlencoded"
+
+
+def _signed_body(request: Request) -> str:
+    """What a body adds to the signed text: a form its distinct pairs, JSON nothing but a hash."""
+    if not request.body:
+        return ""
+    if _is_form(request):
+        return "".join(name + value for name, value in sorted(set(request.form())))
+    claimed = parse_qs(urlsplit(request.url).query).get("bodySHA256", [""])[0]
+    if not web.same(hashlib.sha256(request.body).hexdigest(), claimed):
+        raise BadSignature("the body is not the one whose SHA-256 the signed URL names")
+    return ""
+
+
+def _spellings(url: str) -> list[str]:
+    """``url`` as given, and with or without its port: Twilio is not consistent in that.
+
+    The SDK's validator tries the same (twilio-python 9.13.0), but takes 80 for ``wss``.
+    """
+    parts = urlsplit(url)
+    if parts.port is not None:
+        other = parts.netloc.rpartition(":")[0]
+    else:
+        other = f"{parts.netloc}:{443 if parts.scheme in ('https', 'wss') else 80}"
+    return [url, urlunsplit(parts._replace(netloc=other))]
+
+
+# --- webhooks --------------------------------------------------------------------------------
+
+
+def _call_info(form: Mapping[str, str]) -> CallInfo:
+    call_id = form.get("CallSid", "")
+    if not call_id:
+        raise RemoteProtocolError("a webhook without CallSid")
+    outbound = form.get("Direction", "").startswith("outbound")
+    return CallInfo(
+        carrier=Twilio.name,
+        call_id=call_id,
+        account_id=form.get("AccountSid", ""),
+        from_=form.get("From", ""),
+        to=form.get("To", ""),
+        direction=events.Direction.OUTBOUND if outbound else events.Direction.INBOUND,
+        raw=form,
+    )
+
+
+def _direction(call: CallInfo) -> str:
+    return "inbound" if call.direction is events.Direction.INBOUND else "outbound-api"
+
+
+def _who(call: CallInfo) -> dict[str, str]:
+    numbers = {"From": call.from_, "To": call.to}
+    return {"CallSid": call.call_id, "Direction": _direction(call), **numbers}
+
+
+def _machine(call: CallInfo, answered_by: str) -> events.MachineDetected:
+    """``answered_by``: human, fax, unknown, machine_start, machine_end_beep and others."""
+    result = answered_by.partition("_")[0]
+    known = result in ("human", "machine", "fax")
+    return events.MachineDetected(call.call_id, result if known else "unknown", answered_by)
+
+
+def _progress(call: CallInfo, form: Mapping[str, str]) -> Notice:
+    """A status callback: of the stream, of machine detection, or of the call."""
+    status = form.get("CallStatus", "")
+    state = _STATES.get(status)
+    if "StreamEvent" in form:
+        kept = {k: form[k] for k in ("StreamSid", "StreamName", "StreamError") if k in form}
+        return events.Other(form["StreamEvent"], call.call_id, kept)
+    if state is CallState.ENDED:
+        seconds = form.get("CallDuration", "")
+        length = float(seconds) if seconds.isascii() and seconds.isdigit() else None
+        reason = events.EndReason(_ENDS[status], raw=status)
+        return events.Ended(call.call_id, reason, duration_s=length)
+    if "AnsweredBy" in form:
+        return _machine(call, form["AnsweredBy"])
+    if state is CallState.RINGING:
+        return events.Ringing(call)
+    if state is CallState.ACTIVE:
+        return events.Answered(call)
+    return events.Other(status, call.call_id)
+
+
+# --- TwiML -----------------------------------------------------------------------------------
+
+
+def _response(*verbs: Element) -> Element:
+    return element("Response", None, *verbs)
+
+
+def _redirect(hooks: Hooks) -> Element:
+    return element("Redirect", {"method": "POST"}, hooks.url(Purpose.AFTER))
+
+
+def _connect(verb: Element) -> Step:
+    stream = verb.find("Stream")
+    url = "" if stream is None else stream.get("url", "")
+    # wss only, and its query string is dropped (errors 31922, 31923); ws is for local work.
+    if stream is None or not url.startswith(("wss://", "ws://")) or "?" in url:
+        raise RemoteProtocolError("<Connect> needs a <Stream> with a wss URL without a query")
+    parameters = {p.get("name", ""): p.get("value", "") for p in stream.iterfind("Parameter")}
+    return seam.OpenStream(url=url, parameters=parameters)
+
+
+def _dial(verb: Element) -> Step:
+    sip = verb.find("Sip")
+    target = (verb if sip is None else sip).text or ""
+    get = verb.get
+    return seam.TransferTo(to=target, from_=get("callerId", ""), then_url=get("action", ""))
+
+
+_VERBS: Final[Mapping[str, Callable[[Element], Step]]] = {
+    "Connect": _connect,
+    "Dial": _dial,
+    "Hangup": lambda verb: seam.Hangup(),
+    "Pause": lambda verb: seam.Pause(float(verb.get("length", "1"))),
+    "Play": lambda verb: seam.SendTones(verb.get("digits", "")),
+    "Redirect": lambda verb: seam.Redirect(verb.text or "", verb.get("method", "POST")),
+    "Reject": lambda verb: seam.Reject(verb.get("reason", "rejected")),
+}
+
+
+# --- REST ------------------------------------------------------------------------------------
+
+
+class _Resource(Struct):
+    sid: str
+    status: str
+
+
+def _refused(asked: str, response: Response) -> errors.CarrierError:
+    said = str(response.fields.get("message", ""))
+    return web.refusal(asked, response, code=_code(response), detail=said)
+
+
+def _code(response: Response) -> str:
+    return str(response.fields.get("code", ""))
+
+
+def _error(status: int, code: int, message: str) -> Response:
+    more = f"https://www.twilio.com/docs/errors/{code}"
+    body = {"code": code, "message": message, "more_info": more, "status": status}
+    return Response.of_json(body, status)
+
+
+def _resource(leg: Leg, account: str) -> dict[str, Any]:
+    call, over = leg.call, leg.state is CallState.ENDED
+    why = leg.reason.why if leg.reason else Why.COMPLETED
+    return {
+        "sid": call.call_id,
+        "account_sid": account,
+        "to": call.to,
+        "from": call.from_,
+        "status": _END_WORDS.get(why, "completed") if over else _STATE_WORDS[leg.state],
+        "direction": _direction(call),
+        "duration": str(round(leg.duration_s)) if over else None,
+        "api_version": _API[1:],
+        "uri": f"{_API}/Accounts/{account}/Calls/{call.call_id}.json",
+    }
+
+
+class Twilio(Carrier):
+    """Twilio Programmable Voice with bidirectional Media Streams."""
+
+    name = "twilio"
+    title = "Twilio"
+    docs = "https://www.twilio.com/docs/voice/twiml/stream"
+    credentials = (
+        Credential(
+            name="account_sid",
+            env="TWILIO_ACCOUNT_SID",
+            help="Account SID (AC…), on the Console's start page",
+            example="AC0123456789abcdef0123456789abcdef",
+        ),
+        Credential(
+            name="auth_token",
+            env="TWILIO_AUTH_TOKEN",
+            help="Auth Token of that account and region; webhooks are signed with it",
+            example="0123456789abcdef0123456789abcdef",
+            secret=True,
+        ),
+        Credential(
+            name="api_key",
+            env="TWILIO_API_KEY",
+            help="API key (SK…) for REST calls",
+            required=False,
+        ),
+        Credential(
+            name="api_secret",
+            env="TWILIO_API_SECRET",
+            help="the API key's secret",
+            secret=True,
+            required=False,
+        ),
+        Credential(name="region", env="TWILIO_REGION", help="region, if not US1", required=False),
+        Credential(name="edge", env="TWILIO_EDGE", help="that region's edge", required=False),
+        Credential(
+            name="shared_key",
+            env="TWILIO_WEBHOOK_SHARED_KEY",
+            help="secret of the SharedKey, if webhooks are signed with one (HMAC_SHA256)",
+            secret=True,
+            required=False,
+        ),
+    )
+    inbound = (PCMU_8K,)
+    outbound = (PCMU_8K,)
+    hears = frozenset({Started, Audio, events.Digit, events.Mark, events.Stopped, Extra})
+    says = frozenset({Audio, events.Mark, events.Clear})
+    marks = seam.Marks.RETURNED
+    signs_webhooks = "X-Twilio-Signature: HMAC over the URL and the form, or the body's hash"
+    signature_covers: ClassVar[frozenset[Literal["url", "body"]]] = frozenset({"url", "body"})
+    signs_upgrade = True
+    limitations = (
+        "Audio is µ-law at 8000 Hz both ways; no other format is documented.",
+        "A returned mark means played or flushed; after a clear all pending marks come back.",
+        "Keys are sent by REST, which ends the media stream; a new one opens right after.",
+        "Who hung up is not told: a call that was answered always ends as completed.",
+        "A placed call carries no tag: one whose answer was lost is found by its numbers only.",
+    )
+
+    def __init__(self, credentials: Mapping[str, str], **options: Any) -> None:
+        super().__init__(credentials, **options)
+        given = self.given
+        if bool(given["region"]) != bool(given["edge"]):
+            raise errors.ConfigError("TWILIO_REGION and TWILIO_EDGE go together")
+        if bool(given["api_key"]) != bool(given["api_secret"]):
+            raise errors.ConfigError("TWILIO_API_KEY and TWILIO_API_SECRET go together")
+        place = f".{given['edge']}.{given['region']}" if given["region"] else ""
+        self._account = f"{_API}/Accounts/{web.safe_id(given['account_sid'])}"
+        self._api = f"https://api{place}.twilio.com{self._account}"
+        self._login = web.basic_auth(
+            given["api_key"] or given["account_sid"], given["api_secret"] or given["auth_token"]
+        )
+
+    # Wire.
+
+    def bot_end(self, audio: AudioFormat) -> BotEnd:
+        self.can_play(audio)
+        return BotEnd()
+
+    def carrier_end(self, audio: AudioFormat) -> CarrierEnd:
+        self.can_play(audio)
+        return CarrierEnd()
+
+    # Door.
+
+    def verify(self, request: Request) -> None:
+        secret, digest = self._signing(request)
+        given = request.headers.get("x-twilio-signature", "")
+        try:
+            signed = _signed_body(request)
+            spellings = _spellings(request.url)
+        except (RemoteProtocolError, ValueError) as error:
+            raise BadSignature(f"the request cannot be read: {error}") from None
+        if not any(web.same(_signature(secret, digest, url + signed), given) for url in spellings):
+            where = request.url.partition("?")[0]
+            raise BadSignature(
+                f"X-Twilio-Signature does not fit {where}: is that the URL Twilio called, and "
+                "TWILIO_AUTH_TOKEN this account's?"
+            )
+
+    def sign(self, request: Request) -> Request:
+        if request.body and not _is_form(request):
+            mark = "&" if "?" in request.url else "?"
+            url = f"{request.url}{mark}bodySHA256={hashlib.sha256(request.body).hexdigest()}"
+            request = msgspec.structs.replace(request, url=url)
+        secret, digest = self._signing(request)
+        signature = _signature(secret, digest, request.url + _signed_body(request))
+        headers = {**request.headers, "x-twilio-signature": signature}
+        return msgspec.structs.replace(request, headers=headers)
+
+    def _signing(self, request: Request) -> tuple[str, Callable[[], Any]]:
+        """Secret and hash by the settings header, which SharedKeys came with (SDK 9.13.0)."""
+        header = request.headers.get("x-twilio-webhooks-signature-settings", "")
+        named = re.search(r"(?:^|,)\s*algorithm\s*=\s*([^,\s]+)", header)
+        algorithm = named[1].upper() if named else "HMAC_SHA1"
+        if algorithm == "HMAC_SHA1":
+            return self.given["auth_token"], hashlib.sha1
+        if algorithm == "HMAC_SHA256" and self.given["shared_key"]:
+            return self.given["shared_key"], hashlib.sha256
+        raise BadSignature(
+            f"signed with {algorithm[:20]!r}: unknown, or TWILIO_WEBHOOK_SHARED_KEY is not set"
+        )
+
+    # Webhooks and answers.
+
+    def read_webhook(self, request: Request, purpose: Purpose) -> Sequence[Notice]:
+        form = dict(request.query if request.method == "GET" else request.form())
+        call = _call_info(form)
+        over = _STATES.get(form.get("CallStatus", "")) is CallState.ENDED
+        if over or purpose not in (Purpose.ANSWER, Purpose.AFTER):
+            return [_progress(call, form)]
+        transfer = form.get("DialCallStatus")
+        why = None if transfer is None else _ENDS.get(transfer, Why.UNKNOWN)
+        offered = events.Offered(call, again=purpose is Purpose.AFTER, transfer=why)
+        machine = [_machine(call, form["AnsweredBy"])] if "AnsweredBy" in form else []
+        return [offered, *machine]
+
+    def write_webhook(self, notice: Notice, url: str) -> Request:
+        match notice:
+            case events.Offered(call):
+                first = call.direction is events.Direction.INBOUND and not notice.again
+                form = _who(call) | {"CallStatus": "ringing" if first else "in-progress"}
+                if notice.transfer is not None:
+                    form["DialCallStatus"] = _END_WORDS.get(notice.transfer, "failed")
+            case events.Ringing(call):
+                form = _who(call) | {"CallStatus": "ringing"}
+            case events.Answered(call):
+                form = _who(call) | {"CallStatus": "in-progress"}
+            case events.Ended():
+                form = {"CallSid": notice.call_id, "CallDuration": f"{notice.duration_s or 0:.0f}"}
+                form["CallStatus"] = _END_WORDS.get(notice.reason.why, "completed")
+            case events.MachineDetected():
+                word = "machine_start" if notice.result == "machine" else notice.result
+                form = {"CallSid": notice.call_id, "AnsweredBy": word}
+            case events.Other():
+                form = {"CallSid": notice.call_id, "StreamEvent": notice.kind}
+                form |= {name: str(value) for name, value in notice.fields.items()}
+            case events.DigitPressed():
+                raise Unsupported("Twilio tells of keys on the socket, not by webhook")
+        common = {"AccountSid": self.given["account_sid"], "ApiVersion": _API[1:]}
+        return Request.of_form(url, common | form)
+
+    def answer(self, call: CallInfo, offer: seam.Offer) -> seam.Answer:
+        self.can_play(offer.audio)
+        if _TOKEN in offer.parameters:
+            raise Unsupported(f"no parameter can be called {_TOKEN!r}: the media token is")
+        carried = {**offer.parameters, _TOKEN: offer.token}
+        if any(len(name) + len(value) > 500 for name, value in carried.items()):
+            raise Unsupported("Twilio carries at most 500 characters a parameter, name included")
+        attributes = {
+            "url": offer.stream_url,
+            "statusCallback": offer.hooks.url(Purpose.STATUS),
+            "statusCallbackMethod": "POST",
+        }
+        parameters = [element("Parameter", {"name": n, "value": v}) for n, v in carried.items()]
+        connect = element("Connect", None, element("Stream", attributes, *parameters))
+        return seam.Answer(Response.of_xml(_response(connect, _redirect(offer.hooks))))
+
+    def dismiss(self, call: CallInfo, why: seam.Dismissal) -> seam.Answer:
+        done = why is seam.Dismissal.DONE
+        verb = element("Hangup") if done else element("Reject", {"reason": why.value})
+        return seam.Answer(Response.of_xml(_response(verb)))
+
+    def read_answer(self, response: Response) -> Sequence[Step]:
+        if response.status >= 300:
+            raise RemoteProtocolError(f"11200: the webhook answered HTTP {response.status}")
+        return seam.read_steps(response.body, _VERBS)
+
+    # Control.
+
+    def _call(self, call: CallInfo, *form: tuple[str, str]) -> Request:
+        url = f"{self._api}/Calls/{web.safe_id(call.call_id)}.json"
+        headers = {"authorization": self._login}
+        return Request.of_form(url, form, headers) if form else Request.get(url, headers)
+
+    def hang_up(self, call: CallInfo) -> Flow[None]:
+        yield from self._unless_over("hang up", call, "Status", "completed")
+
+    def _unless_over(self, asked: str, call: CallInfo, name: str, value: str) -> Flow[bool]:
+        """Update a call; returns whether it was there to be updated.
+
+        A call that is over is answered with 404/20404 in practice (pipecat, 2026). 400/21220 is
+        documented as "not in-progress", which also fits a call that has not begun: hence asked.
+        """
+        response = yield self._call(call, (name, value))
+        if response.status < 300:
+            return True
+        if response.status == 404:
+            return False
+        unclear = _code(response) == str(_NOT_IN_PROGRESS)
+        if unclear and (yield from self.state(call)) is CallState.ENDED:
+            return False
+        raise _refused(asked, response)
+
+    def _instruct(self, asked: str, call: CallInfo, *verbs: Element) -> Flow[None]:
+        twiml = web.xml_text(_response(*verbs))
+        if not (yield from self._unless_over(asked, call, "Twiml", twiml)):
+            raise errors.CallEnded(f"cannot {asked}: the call is over")
+
+    def state(self, call: CallInfo) -> Flow[CallState]:
+        response = yield self._call(call)
+        if response.status == 404:
+            return CallState.ENDED
+        if response.status >= 300:
+            raise _refused("ask for a call's state", response)
+        # A word that is new is no reason to think that the call is over.
+        return _STATES.get(web.read_json(response.body, _Resource).status, CallState.ACTIVE)
+
+    def dial(self, wish: Dial) -> Flow[str]:
+        status = wish.offer.hooks.url(Purpose.STATUS)
+        form = [
+            ("To", wish.to),
+            ("From", wish.from_),
+            ("Url", wish.offer.hooks.url(Purpose.ANSWER)),
+            ("StatusCallback", status),
+            *(("StatusCallbackEvent", e) for e in ("initiated", "ringing", "answered")),
+            ("StatusCallbackEvent", "completed"),
+            ("Timeout", str(wish.ring_timeout)),
+            ("TimeLimit", str(wish.max_duration)),
+        ]
+        if wish.detect_machine:
+            # Asynchronous: the call connects at once and the result follows (page "AMD").
+            form += [("MachineDetection", "Enable"), ("AsyncAmd", "true")]
+            form += [("AsyncAmdStatusCallback", status)]
+        headers = {"authorization": self._login}
+        url = f"{self._api}/Calls.json"
+        response = yield Request.of_form(url, form, headers, repeatable=False)
+        if response.status != 201:
+            raise _refused("place a call", response)
+        return web.read_json(response.body, _Resource).sid
+
+    def transfer(self, call: CallInfo, to: str, *, from_: str, hooks: Hooks) -> Flow[None]:
+        # URLs in TwiML that comes by REST have nothing to be relative to (error 15004).
+        attributes = {"action": hooks.url(Purpose.AFTER), "method": "POST"}
+        target = element("Sip", None, to) if to.startswith("sip:") else to
+        verb = element("Dial", attributes | ({"callerId": from_} if from_ else {}), target)
+        yield from self._instruct("transfer", call, verb)
+
+    def send_digits(
+        self, call: CallInfo, digits: str, *, started: Started, hooks: Hooks
+    ) -> Flow[None]:
+        if not re.fullmatch(r"[0-9*#wW]+", digits):
+            raise ValueError("keys are 0-9, * and #; w waits half a second, W a whole one")
+        play = element("Play", {"digits": digits})
+        yield from self._instruct("send keys", call, play, _redirect(hooks))
+
+    # The carrier's side of control.
+
+    def platform(self, request: Request) -> Platform:
+        logins = (self._login, web.basic_auth(self.given["account_sid"], self.given["auth_token"]))
+        if not any(web.same(request.headers.get("authorization", ""), one) for one in logins):
+            return _error(401, _BAD_LOGIN, "Authenticate")
+        path = re.fullmatch(rf"{re.escape(self._account)}/Calls(?:/([^/]+))?\.json", request.path)
+        if path and path[1] is None:
+            return (yield from self._create(dict(request.form())))
+        leg = (yield seam.Find(path[1])) if path else None
+        if leg is None:
+            return _error(404, _NOT_FOUND, f"The resource {request.path} was not found")
+        if request.method == "GET":
+            return Response.of_json(_resource(leg, self.given["account_sid"]))
+        return (yield from self._modify(leg, dict(request.form())))
+
+    def _create(self, form: Mapping[str, str]) -> Platform:
+        if not form.get("To") or not form.get("From"):
+            return _error(400, 21201, "No 'To' or 'From' number is specified")
+        if ("Url" in form) == ("Twiml" in form):
+            return _error(400, 21205, "Url parameter is required")
+        leg = yield seam.Place(
+            to=form["To"],
+            from_=form["From"],
+            answer_url=form.get("Url", ""),
+            status_url=form.get("StatusCallback", ""),
+            steps=seam.read_steps(form["Twiml"].encode(), _VERBS) if "Twiml" in form else (),
+            ring_timeout=float(form.get("Timeout", "60")),
+            detect_machine="MachineDetection" in form,
+        )
+        assert leg is not None, "Place is answered with a Leg"
+        return Response.of_json(_resource(leg, self.given["account_sid"]), 201)
+
+    def _modify(self, leg: Leg, form: Mapping[str, str]) -> Platform:
+        call_id = leg.call.call_id
+        if leg.state is CallState.ENDED:
+            return _error(400, _NOT_IN_PROGRESS, "Call is not in-progress. Cannot redirect.")
+        if form.get("Status") in ("completed", "canceled"):
+            yield seam.HangUpLeg(call_id)
+        elif "Twiml" in form:
+            yield seam.Instruct(call_id, seam.read_steps(form["Twiml"].encode(), _VERBS))
+        elif "Url" in form:
+            yield seam.Fetch(call_id, form["Url"], form.get("Method", "POST"))
+        else:
+            return _error(400, 20001, "Nothing to update")
+        return Response.of_json(_resource((yield seam.Find(call_id)) or leg, leg.call.account_id))
