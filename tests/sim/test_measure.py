@@ -283,5 +283,10 @@ def test_the_summary_counts_holes_and_one_wait() -> None:
     )
 
 
+def test_the_summary_names_the_worst_of_several_barge_ins() -> None:
+    record = call([(2.0, 2.5), (6.0, 6.5)], [(0.5, 2.1), (4.0, 6.3)])
+    assert "2 barge-ins, bot heard for at most 300 ms more" in measure(record).summary()
+
+
 def test_a_barge_in_before_which_the_bot_stopped_heard_nothing() -> None:
     assert BargeIn(2.0, 1.9).heard_ms == 0

@@ -127,6 +127,11 @@ def test_a_barge_in_on_a_row_edge_is_in_both_rows() -> None:
     ]
 
 
+def test_a_barge_in_in_one_row_is_not_in_another() -> None:
+    picture = draw(call([(3.0, 4.0)], [(1.0, 3.1)], of=40.0))
+    assert len([e for e in of_class(picture, "band") if e.get("height") != "12"]) == 1
+
+
 def test_a_hole_is_marked_on_the_bots_voice() -> None:
     record = call([], [(1.0, 5.0)])
     sound = np.frombuffer(record.bot, "<i2").copy()

@@ -136,9 +136,9 @@ class Measures(Struct, frozen=True, kw_only=True):
             parts.append(f"bot answers after {statistics.median(waits):.0f} ms{each}")
         if self.barge_ins:
             worst = max(barge_in.heard_ms for barge_in in self.barge_ins)
-            parts.append(
-                f"{_count(len(self.barge_ins), 'barge-in')}, bot heard for {worst:.0f} ms more"
-            )
+            most = "at most " if len(self.barge_ins) > 1 else ""
+            interrupted = _count(len(self.barge_ins), "barge-in")
+            parts.append(f"{interrupted}, bot heard for {most}{worst:.0f} ms more")
         if self.holes:
             lost = sum(hole.seconds for hole in self.holes) * 1000
             parts.append(f"{_count(len(self.holes), 'hole')} in its speech, {lost:.0f} ms")
