@@ -69,7 +69,9 @@ class AudioFormat(Struct, frozen=True):
         name, slash, rate = text.strip().partition("/")
         try:
             encoding = Encoding(name.upper())
-            return cls(encoding, int(rate) if slash else {Encoding.L16: 0}.get(encoding, 8000))._checked()
+            return cls(
+                encoding, int(rate) if slash else {Encoding.L16: 0}.get(encoding, 8000)
+            )._checked()
         except ValueError:
             raise ValueError(
                 f"{text!r} is not an audio format; write e.g. PCMU/8000 or L16/16000"
