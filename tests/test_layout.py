@@ -23,6 +23,7 @@ LAYERS = [
     ["errors", "web", "media", "events", "sockets"],
     ["carrier"],
     ["carriers"],
+    ["capabilities"],
     ["call"],
     ["rest", "session"],
     ["config"],

@@ -256,7 +256,7 @@ class Call:
         self._early: deque[Audio] | None = deque()
         self._early_bytes = 0
         self._hearers: list[Callable[[Audio], None]] = []
-        self._watchers: list[Callable[[CallEvent], None]] = []
+        self._watchers: list[Callable[[CallEvent], object]] = []
         self._missed: list[CallEvent] | None = []
         self._feeds: list[_Feed[CallEvent] | _Feed[bytes]] = []
         self._utterances: dict[int, Utterance] = {}
@@ -281,7 +281,7 @@ class Call:
 
     def listen(
         self,
-        sink: Callable[[bytes], None],
+        sink: Callable[[bytes], object],
         format: AudioFormat | None = None,  # noqa: A002
     ) -> Callable[[], None]:
         """Have ``sink`` called with each piece of the caller's audio, in the read loop itself.
@@ -296,7 +296,7 @@ class Call:
 
         return self._hear_with(hear)
 
-    def on(self, sink: Callable[[CallEvent], None]) -> Callable[[], None]:
+    def on(self, sink: Callable[[CallEvent], object]) -> Callable[[], None]:
         """Have ``sink`` called with every event but audio, as it happens; it must not block.
 
         Events from before the first such call are delivered to it at once. Returns a function
