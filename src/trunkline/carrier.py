@@ -39,7 +39,7 @@ from .events import (
     ToCaller,
 )
 from .media.formats import AudioFormat
-from .web import Flow, Request, Response, read_xml
+from .web import Flow, Request, Response, read_xml, safe_id
 
 __all__ = [
     "Answer",
@@ -202,7 +202,7 @@ class FrameRule(Struct, frozen=True):
     max_lead_ms: int = 200
 
 
-class Credential(Struct, frozen=True, kw_only=True):
+class Credential(Struct, frozen=True):
     """One thing an operator must tell us to use the carrier.
 
     ``env`` is the environment variable it is read from. ``example`` is what the simulator uses
@@ -289,7 +289,7 @@ class AwaitStream(Struct, frozen=True):
 
 
 class CollectDigits(Struct, frozen=True):
-    """An answer's instruction: from now on, tell each key by webhook."""
+    """An answer's instruction: from now on, tell each key by webhook; with no URL, no more."""
 
     url: str
 
@@ -528,6 +528,18 @@ class Carrier(ABC):
             known = ", ".join(str(one) for one in cls.outbound)
             raise Unsupported(f"{cls.title} takes {known}, not {audio}")
         return audio
+
+    def own_id(self, name: str) -> str:
+        """A credential that stands in URLs, quoted for it.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        try:
+            return safe_id(self.given[name])
+        except RemoteProtocolError as error:
+            env = next(c.env for c in self.credentials if c.name == name)
+            raise ConfigError(f"{env}: {error}") from None
 
     # Wire.
 

@@ -48,6 +48,8 @@ __all__ = ["BotEnd", "CarrierEnd", "Twilio"]
 
 _TOKEN: Final = "token"  # noqa: S105 - the name of the parameter that carries it
 _API: Final = "/2010-04-01"
+_EXAMPLE_SID: Final = f"AC{'0123456789abcdef' * 2}"
+_SHARED_KEY: Final = "secret of the SharedKey, if webhooks are signed with one (HMAC_SHA256)"
 
 # CallStatus of a call that is over, and the DialCallStatus ("answered") of a transfer.
 _ENDS: Final = {
@@ -455,41 +457,13 @@ class Twilio(Carrier):
     title = "Twilio"
     docs = "https://www.twilio.com/docs/voice/twiml/stream"
     credentials = (
-        Credential(
-            name="account_sid",
-            env="TWILIO_ACCOUNT_SID",
-            help="Account SID (AC…), on the Console's start page",
-            example="AC0123456789abcdef0123456789abcdef",
-        ),
-        Credential(
-            name="auth_token",
-            env="TWILIO_AUTH_TOKEN",
-            help="Auth Token of that account and region; webhooks are signed with it",
-            example="0123456789abcdef0123456789abcdef",
-            secret=True,
-        ),
-        Credential(
-            name="api_key",
-            env="TWILIO_API_KEY",
-            help="API key (SK…) for REST calls",
-            required=False,
-        ),
-        Credential(
-            name="api_secret",
-            env="TWILIO_API_SECRET",
-            help="the API key's secret",
-            secret=True,
-            required=False,
-        ),
-        Credential(name="region", env="TWILIO_REGION", help="region, if not US1", required=False),
-        Credential(name="edge", env="TWILIO_EDGE", help="that region's edge", required=False),
-        Credential(
-            name="shared_key",
-            env="TWILIO_WEBHOOK_SHARED_KEY",
-            help="secret of the SharedKey, if webhooks are signed with one (HMAC_SHA256)",
-            secret=True,
-            required=False,
-        ),
+        Credential("account_sid", "TWILIO_ACCOUNT_SID", "Account SID (AC…)", _EXAMPLE_SID),
+        Credential("auth_token", "TWILIO_AUTH_TOKEN", "its Auth Token", "0a1b2c3d", secret=True),
+        Credential("api_key", "TWILIO_API_KEY", "API key (SK…) for REST calls", required=False),
+        Credential("api_secret", "TWILIO_API_SECRET", "its secret", secret=True, required=False),
+        Credential("region", "TWILIO_REGION", "region, if not US1", required=False),
+        Credential("edge", "TWILIO_EDGE", "that region's edge", required=False),
+        Credential("shared_key", "TWILIO_SHARED_KEY", _SHARED_KEY, secret=True, required=False),
     )
     inbound = (PCMU_8K,)
     outbound = (PCMU_8K,)
@@ -515,7 +489,7 @@ class Twilio(Carrier):
         if bool(given["api_key"]) != bool(given["api_secret"]):
             raise errors.ConfigError("TWILIO_API_KEY and TWILIO_API_SECRET go together")
         place = f".{given['edge']}.{given['region']}" if given["region"] else ""
-        self._account = f"{_API}/Accounts/{web.safe_id(given['account_sid'])}"
+        self._account = f"{_API}/Accounts/{self.own_id('account_sid')}"
         self._api = f"https://api{place}.twilio.com{self._account}"
         self._login = web.basic_auth(
             given["api_key"] or given["account_sid"], given["api_secret"] or given["auth_token"]
@@ -568,7 +542,7 @@ class Twilio(Carrier):
         if algorithm == "HMAC_SHA256" and self.given["shared_key"]:
             return self.given["shared_key"], hashlib.sha256
         raise BadSignature(
-            f"signed with {algorithm[:20]!r}: unknown, or TWILIO_WEBHOOK_SHARED_KEY is not set"
+            f"signed with {algorithm[:20]!r}: unknown, or TWILIO_SHARED_KEY is not set"
         )
 
     # Webhooks and answers.
