@@ -1,0 +1,437 @@
+"""Conversation: taking turns with a caller.
+
+A ``Listener`` hears, an ``Answer`` decides what to say, a ``Speaker`` says it. In between is what
+every phone bot needs and is easily got wrong:
+
+- who speaks while the bot does interrupts it at once (except in its last words), and the bot
+  knows which words were heard before that;
+- who goes on speaking before the answer began is answered once, to all they said;
+- silence is asked about, counted from what was *heard*, and after a second time the call ends;
+- every engine has a deadline; if one fails, the caller hears an apology from a recording, and the
+  error goes to whoever runs the bot;
+- last words are heard to their end before the call is hung up.
+
+Knows no engine and no carrier, and logs nothing: ``on_turn`` is told who said what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from enum import StrEnum
+from functools import partial
+
+from msgspec import Struct
+
+from ..call import Call, CallEvent, Utterance
+from ..errors import CallEnded
+from ..events import Audio, Digit, Who
+from ..media.formats import AudioFormat
+from .recording import APOLOGY, Recording, load
+from .speech import (
+    SILENCE_DB,
+    Heard,
+    Listener,
+    Speaker,
+    SpeechEnded,
+    SpeechStarted,
+    Transcript,
+    loudness,
+    sentences,
+)
+
+__all__ = ["Answer", "Conversation", "Reply", "Turn", "TurnState", "heard_text"]
+
+ENGINE_S = 20.0
+"""How long a transcript, an answer or the next piece of speech may take."""
+
+
+class Reply(Struct, frozen=True):
+    """What to say, or nothing; and whether to end the call when it has been heard."""
+
+    text: str = ""
+    hang_up: bool = False
+
+
+class TurnState(StrEnum):
+    """``CUT`` is a turn of ours that was interrupted; the caller's are always ``DONE``."""
+
+    BEGUN = "begun"
+    DONE = "done"
+    CUT = "cut"
+
+
+class Turn(Struct, frozen=True):
+    """One party's turn. ``heard`` is the part of ``text`` that reached the other's ear."""
+
+    who: Who
+    text: str
+    state: TurnState = TurnState.DONE
+    heard: str = ""
+
+
+History = Sequence[Turn]
+Answer = Callable[[str, History], Awaitable[Reply]]
+"""What to say to this, after all that; no text means that speech was heard but not understood."""
+
+
+def heard_text(said: Sequence[tuple[str, float]], heard_ms: float) -> str:
+    """The words heard of sentences said in so many ms each, after ``heard_ms`` of them.
+
+    Whole words, counted within a sentence as if all took equally long: never more than was
+    heard by a sentence, and off by a word or two within one.
+    """
+    words: list[str] = []
+    for sentence, ms in said:
+        spoken = sentence.split()
+        part = 1.0 if heard_ms >= ms else max(0.0, heard_ms / ms)
+        words += spoken[: int(len(spoken) * part)]
+        heard_ms -= ms
+    return " ".join(words)
+
+
+class _Response:
+    """Something on its way to the caller: thought about, then said, then heard.
+
+    ``words`` are the caller's that it answers.
+    """
+
+    def __init__(self, words: str = "") -> None:
+        self.words = words
+        self.reply = Reply()
+        self.said: list[tuple[str, float]] = []
+        self.loudness = SILENCE_DB
+        self.utterance: Utterance | None = None
+        self.task: asyncio.Task[None] | None = None
+
+
+_Source = Recording | Reply | Callable[[], Awaitable[Reply]]
+
+
+class _Over(Struct):
+    """The call has ended."""
+
+
+class _Done(Struct):
+    response: _Response
+
+
+class _Broken(Struct):
+    error: Exception
+
+
+_Event = Heard | CallEvent | _Over | _Done | _Broken
+
+
+class Conversation:
+    """Talks with the caller of one call until either side ends it.
+
+    Args:
+        call: who to talk with.
+        listener: hears them; closed at the end.
+        speaker: our voice.
+        answer: what to say to what they said.
+        greeting: our first words, spoken at once.
+        keyed: what to say to keys pressed; given all since the last answer heard to its end.
+            Without it keys are ignored.
+        silences: what to say to ``silence_s`` of silence, the first time, the second …; what
+            the caller says or presses in between starts the count again.
+        apology: what the caller hears when an engine fails.
+        on_turn: told of each turn: ours when it begins and when it is over, the caller's when
+            understood.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        listener: Listener,
+        speaker: Speaker,
+        answer: Answer,
+        *,
+        greeting: Recording | str = "",
+        keyed: Answer | None = None,
+        silences: Sequence[Reply] = (
+            Reply("Are you still there?"),
+            Reply("I cannot hear you. Goodbye!", hang_up=True),
+        ),
+        silence_s: float = 15.0,
+        apology: Recording | None = None,
+        on_turn: Callable[[Turn], None] | None = None,
+    ) -> None:
+        self.call = call
+        self.history: list[Turn] = []
+        self._listener = listener
+        self._speaker = speaker
+        self._answer = answer
+        self._greeting = greeting
+        self._keyed = keyed
+        self._silences = silences
+        self._silence_s = silence_s
+        self._apology = apology
+        self._on_turn = on_turn
+        self._loop = asyncio.get_running_loop()
+        self._inbox: asyncio.Queue[_Event] = asyncio.Queue()
+        self._response: _Response | None = None
+        self._caller_speaks = False
+        self._unwritten = 0  # stretches of speech whose transcript has not come
+        self._words: list[str] = []  # understood, not answered yet
+        self._interrupted = False
+        self._keys = ""
+        self._silent_times = 0
+        self._silent_since = 0.0
+        self._waiting_since = 0.0  # for a transcript
+
+    async def run(self) -> None:
+        """Talk. Returns when the call is over, or is to be hung up.
+
+        Raises:
+            Exception: whatever an engine failed with, after the caller heard the apology.
+        """
+        # First the listener: it is given what the caller said before we got here.
+        stop = self.call.listen(self._listener.push, self._listener.format)
+        feeds = [
+            self._loop.create_task(self._feed(self.call, _Over())),
+            self._loop.create_task(self._feed(self._listener, None)),
+        ]
+        try:
+            await self._talk()
+        except CallEnded:
+            self._stop()
+        except Exception:
+            self._stop()
+            await self._apologise()
+            raise
+        finally:
+            stop()
+            self._listener.close()
+            await _put_away([*feeds, self._response and self._response.task])
+
+    async def _feed(
+        self, events: AsyncIterable[Heard] | AsyncIterable[CallEvent], last: _Over | None
+    ) -> None:
+        """Put everything that happens into the one inbox."""
+        try:
+            async for event in events:
+                if not isinstance(event, Audio):
+                    self._inbox.put_nowait(event)
+            if last is not None:
+                self._inbox.put_nowait(last)
+        except Exception as error:  # raised again by _talk
+            self._inbox.put_nowait(_Broken(error))
+
+    async def _talk(self) -> None:
+        self._silent_since = self._loop.time()
+        if self._greeting:
+            greeting = self._greeting
+            self._respond(_Response(), Reply(greeting) if isinstance(greeting, str) else greeting)
+        while True:
+            event = await self._next()
+            if isinstance(event, _Over):
+                self._stop()
+                return
+            if isinstance(event, _Broken):
+                raise event.error
+            if isinstance(event, _Done):
+                if event.response is self._response and self._finish(event.response):
+                    return
+            else:
+                self._happened(event)
+            self._go_on()
+
+    async def _next(self) -> _Event:
+        """The next event; until there is one, answers silence."""
+        while True:
+            try:
+                async with asyncio.timeout_at(self._patience()):
+                    return await self._inbox.get()
+            except TimeoutError:
+                if self._unwritten:
+                    raise TimeoutError(f"no transcript in {ENGINE_S:.0f} s") from None
+                self._break_silence()
+
+    def _patience(self) -> float | None:
+        """When to stop waiting for something to happen."""
+        if self._unwritten:
+            return self._waiting_since + ENGINE_S
+        if self._caller_speaks or self._response or self._silent_times >= len(self._silences):
+            return None
+        return self._silent_since + self._silence_s
+
+    def _break_silence(self) -> None:
+        reply = self._silences[self._silent_times]
+        self._silent_times += 1
+        self._respond(_Response(), reply)
+
+    # What happens.
+
+    def _happened(self, event: Heard | CallEvent) -> None:
+        if isinstance(event, SpeechStarted):
+            self._caller_speaks = True
+            self._interrupt()
+        elif isinstance(event, SpeechEnded):
+            self._caller_speaks = False
+            if not self._unwritten:
+                self._waiting_since = self._loop.time()
+            self._unwritten += 1
+        elif isinstance(event, Transcript):
+            self._unwritten -= 1
+            self._waiting_since = self._loop.time()
+            self._understood(event.text)
+        elif isinstance(event, Digit) and self._keyed and not self._is_leaving:
+            self._interrupt()
+            self._interrupted = False
+            self._attended()
+            self._keys += event.digit
+            self._respond(_Response(), partial(self._keyed, self._keys, tuple(self.history)))
+
+    def _understood(self, text: str) -> None:
+        if not text or self._is_leaving:
+            return
+        self._attended()
+        self._words.append(text)
+        self._record(Turn(Who.CALLER, text, heard=text))
+
+    def _attended(self) -> None:
+        self._silent_times = 0
+        self._silent_since = self._loop.time()
+
+    def _go_on(self) -> None:
+        """Answer, if it is our turn and there is something to answer."""
+        if self._caller_speaks or self._unwritten or self._response:
+            return
+        if self._words or self._interrupted:
+            words = " ".join(self._words)
+            self._words.clear()
+            self._interrupted = False
+            self._keys = ""
+            self._respond(_Response(words), partial(self._answer, words, tuple(self.history)))
+
+    @property
+    def _is_leaving(self) -> bool:
+        return self._response is not None and self._response.reply.hang_up
+
+    # Our turn.
+
+    def _respond(self, response: _Response, source: _Source) -> None:
+        self._response = response
+        response.task = self._loop.create_task(self._run(response, source))
+
+    async def _run(self, response: _Response, source: _Source) -> None:
+        try:
+            if isinstance(source, Recording):
+                response.reply = Reply(source.text)
+                await self._play(response, source)
+            else:
+                response.reply = await _decided(source)
+                await self._say(response)
+            self._inbox.put_nowait(_Done(response))
+        except Exception as error:  # raised again by _talk
+            self._inbox.put_nowait(_Broken(error))
+
+    async def _play(self, response: _Response, recording: Recording) -> None:
+        self._expect_echo(response, recording.audio, recording.format)
+        utterance = self._begin(response, self.call.play(recording.audio, recording.format))
+        response.said.append((recording.text, utterance.pushed_ms))
+        await utterance.wait()
+
+    async def _say(self, response: _Response) -> None:
+        if not response.reply.text:
+            return
+        utterance = self._begin(response, self.call.utterance(self._speaker.format))
+        for sentence in sentences(response.reply.text):
+            before = utterance.pushed_ms
+            if not await self._say_sentence(response, utterance, sentence):
+                break
+            response.said.append((sentence, utterance.pushed_ms - before))
+        utterance.end()
+        await utterance.wait()
+
+    async def _say_sentence(self, response: _Response, utterance: Utterance, sentence: str) -> bool:
+        """Whether more is wanted."""
+        # Closed when left, and that stops the engine.
+        async with aclosing(self._speaker.speak(sentence)) as chunks:
+            while True:
+                async with asyncio.timeout(ENGINE_S):
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    return True
+                self._expect_echo(response, chunk, self._speaker.format)
+                if not utterance.write(chunk):
+                    return False
+
+    def _expect_echo(self, response: _Response, audio: bytes, format: AudioFormat) -> None:  # noqa: A002
+        response.loudness = max(response.loudness, loudness(audio, format))
+        self._listener.expect_echo(response.loudness)
+
+    def _begin(self, response: _Response, utterance: Utterance) -> Utterance:
+        response.utterance = utterance
+        self._tell(Turn(Who.BOT, response.reply.text, TurnState.BEGUN))
+        return utterance
+
+    # The end of our turn.
+
+    def _finish(self, response: _Response) -> bool:
+        """It was heard to its end; whether that was our last word."""
+        text = response.reply.text
+        if text:
+            self._record(Turn(Who.BOT, text, heard=text))
+        self._response = None
+        self._keys = ""
+        self._silent_since = self._loop.time()
+        self._listener.expect_echo(None)
+        return response.reply.hang_up
+
+    def _interrupt(self) -> None:
+        """The caller has something to say: stop, unless we are saying goodbye."""
+        if self._response is None or self._is_leaving:
+            return
+        if self._response.utterance is not None:
+            self._interrupted = True
+        elif self._response.words:
+            # They go on before we began: answer all of it.
+            self._words.insert(0, self._response.words)
+        self._stop()
+
+    def _stop(self) -> None:
+        """Say no more of this response."""
+        response, self._response = self._response, None
+        if response is None:
+            return
+        if response.task is not None:
+            response.task.cancel()
+        if response.utterance is not None:
+            heard = heard_text(response.said, response.utterance.heard_ms)
+            self.call.clear()
+            self._listener.expect_echo(None)
+            state = TurnState.DONE if heard == response.reply.text else TurnState.CUT
+            self._record(Turn(Who.BOT, response.reply.text, state, heard))
+
+    async def _apologise(self) -> None:
+        apology = self._apology or load(APOLOGY)
+        try:
+            await self.call.play(apology.audio, apology.format).wait()
+        except CallEnded:
+            return
+
+    def _record(self, turn: Turn) -> None:
+        self.history.append(turn)
+        self._tell(turn)
+
+    def _tell(self, turn: Turn) -> None:
+        if self._on_turn is not None:
+            self._on_turn(turn)
+
+
+async def _decided(source: Reply | Callable[[], Awaitable[Reply]]) -> Reply:
+    if isinstance(source, Reply):
+        return source
+    async with asyncio.timeout(ENGINE_S):
+        return await source()
+
+
+async def _put_away(tasks: Sequence[asyncio.Task[None] | None]) -> None:
+    running = [task for task in tasks if task is not None]
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)

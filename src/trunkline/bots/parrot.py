@@ -1,0 +1,134 @@
+"""The parrot: an offline bot that repeats what it hears, and shows what a conversation can do.
+
+It greets, repeats, names the keys pressed, can be interrupted (best while it tells a story), goes
+on with the story when asked to, asks whether anybody is there, and says goodbye. Its rules are a
+function of text; everything else is ``conversation`` and engines that can be swapped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from functools import partial
+
+from ..call import Call
+from ..events import Who
+from .conversation import Conversation, History, Reply, Turn, TurnState
+from .ears import Ears
+from .hibari import Hibari
+from .recording import GREETING, Recording, load
+from .speech import HEARING, Speaker, Transcriber
+from .vad import SileroStream, silero
+from .whisper import Whisper
+
+__all__ = ["STORY", "Parrot", "bot", "key_rules", "rules"]
+
+# The opening of Alice's Adventures in Wonderland (Lewis Carroll, 1865), a little shortened.
+STORY = (
+    "Alice was beginning to get very tired of sitting by her sister on the bank, and of having "
+    "nothing to do. Once or twice she had peeped into the book her sister was reading, but it had "
+    "no pictures or conversations in it. And what is the use of a book, thought Alice, without "
+    "pictures or conversations? So she was considering, in her own mind, whether the pleasure of "
+    "making a daisy chain would be worth the trouble of getting up and picking the daisies. "
+    "Suddenly, a white rabbit with pink eyes ran close by her."
+)
+
+_GOODBYE = re.compile(r"\b(good ?bye|bye|hang up)\b")
+_STORY = re.compile(r"\bstory\b")
+_GO_ON = re.compile(r"^(please )?(go on|continue|carry on)( please)?$")
+_KEY_NAMES = {"*": "star", "#": "pound"}
+
+
+def rules(text: str, history: History) -> Reply:
+    """What the parrot says to ``text``; empty text is speech it did not understand."""
+    plain = " ".join(re.findall(r"[a-z']+", text.lower()))
+    if not text:
+        return Reply("Sorry, I did not catch that.")
+    if _GOODBYE.search(plain):
+        return Reply("Goodbye!", hang_up=True)
+    if _STORY.search(plain):
+        return Reply(STORY)
+    if _GO_ON.match(plain) and (rest := _unheard(history)):
+        return Reply(rest)
+    return Reply(f"You said: {text}")
+
+
+def _unheard(history: History) -> str:
+    """What the caller has not heard of our last turn, if they interrupted it."""
+    ours = [turn for turn in history if turn.who is Who.BOT]
+    if not ours or ours[-1].state is not TurnState.CUT:
+        return ""
+    return " ".join(ours[-1].text.split()[len(ours[-1].heard.split()) :])
+
+
+def key_rules(keys: str, history: History) -> Reply:
+    """What the parrot says to keys; ``history`` makes no difference to it."""
+    return Reply(f"You pressed {', '.join(_KEY_NAMES.get(key, key) for key in keys)}.")
+
+
+class Parrot:
+    """The bot. The models of one parrot are shared by all its calls.
+
+    Args:
+        transcriber: hears; by default ``Whisper()``.
+        speaker: speaks; by default ``Hibari()``.
+        greeting: its first words; by default the recording that comes with the package.
+        silence_s: how much silence it asks about, and after as much again ends the call.
+        on_turn: told of each turn of each call.
+    """
+
+    def __init__(
+        self,
+        *,
+        transcriber: Transcriber | None = None,
+        speaker: Speaker | None = None,
+        greeting: Recording | str | None = None,
+        silence_s: float = 15.0,
+        on_turn: Callable[[Call, Turn], None] | None = None,
+    ) -> None:
+        self._transcriber = transcriber or Whisper()
+        self._speaker = speaker or Hibari()
+        self._greeting = load(GREETING) if greeting is None else greeting
+        self._silence_s = silence_s
+        self._on_turn = on_turn
+
+    async def warm_up(self) -> None:
+        """Load all models now, so that the first caller need not wait for any: 1 to 3 s.
+
+        Raises:
+            ConfigError: an engine is not installed.
+        """
+        await asyncio.gather(
+            asyncio.get_running_loop().run_in_executor(HEARING, silero),
+            self._transcriber.warm_up(),
+            self._speaker.warm_up(),
+        )
+
+    async def __call__(self, call: Call) -> None:
+        """Talk with one caller; a ``Bot``."""
+        await Conversation(
+            call,
+            Ears(_rating, self._transcriber),
+            self._speaker,
+            _answer,
+            greeting=self._greeting,
+            keyed=_answer_keys,
+            silence_s=self._silence_s,
+            on_turn=self._on_turn and partial(self._on_turn, call),
+        ).run()
+
+
+def _rating() -> SileroStream:
+    return silero().stream()
+
+
+async def _answer(text: str, history: History) -> Reply:
+    return rules(text, history)
+
+
+async def _answer_keys(keys: str, history: History) -> Reply:
+    return key_rules(keys, history)
+
+
+bot = Parrot()

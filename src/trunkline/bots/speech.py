@@ -1,0 +1,176 @@
+"""What a bot needs of speech, whoever makes it: a ``Listener`` hears, a ``Speaker`` speaks.
+
+A listener takes the caller's audio as it comes and tells when speech begins, when it ends, and
+what was said. A speaker takes text and gives audio. Both work for one call; the models behind them
+are shared by all calls of a process, and their inference runs on the threads of ``HEARING`` and
+``SPEAKING``, never in the event loop. They have threads apart, so that a reply need not wait until
+another call's sentence is understood.
+
+Knows no engine, no call and no carrier.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+from msgspec import Struct
+
+from ..errors import ConfigError
+from ..media.formats import AudioFormat, Encoding
+from ..media.g711 import decode
+
+__all__ = [
+    "HEARING",
+    "SILENCE_DB",
+    "SPEAKING",
+    "Heard",
+    "Listener",
+    "Speaker",
+    "SpeechEnded",
+    "SpeechStarted",
+    "Transcriber",
+    "Transcript",
+    "engine",
+    "loudness",
+    "sentences",
+]
+
+_THREADS = max(1, min(2, os.cpu_count() or 1))
+HEARING = ThreadPoolExecutor(_THREADS, "trunkline-hearing")
+SPEAKING = ThreadPoolExecutor(_THREADS, "trunkline-speaking")
+
+_LOUDNESS_MS = 32
+SILENCE_DB = -120.0
+"""What ``loudness`` says of digital silence."""
+
+
+class SpeechStarted(Struct, frozen=True):
+    """The caller has begun to speak."""
+
+
+class SpeechEnded(Struct, frozen=True):
+    """The caller has fallen silent; a ``Transcript`` of this stretch follows."""
+
+
+class Transcript(Struct, frozen=True):
+    """What was said in a stretch of speech of ``seconds``; no text where it was none after all."""
+
+    text: str
+    seconds: float
+
+
+Heard = SpeechStarted | SpeechEnded | Transcript
+
+
+class Listener(Protocol):
+    """Hears one caller.
+
+    Iterating gives ``SpeechStarted``, ``SpeechEnded`` and for each of the latter, in order, one
+    ``Transcript``; the next ``SpeechStarted`` may come before it. It raises what the engine
+    raises, and ends after ``close``.
+    """
+
+    @property
+    def format(self) -> AudioFormat:
+        """What ``push`` takes."""
+        ...
+
+    def push(self, audio: bytes) -> None:
+        """The caller's audio, any length, as it comes in; called in the event loop, so be quick."""
+        ...
+
+    def expect_echo(self, loudness: float | None) -> None:
+        """From now on our own voice may come back from the line, or (``None``) does not.
+
+        ``loudness`` is that of what we say, in dBFS, before the line weakens it.
+        """
+        ...
+
+    def __aiter__(self) -> AsyncIterator[Heard]: ...
+
+    def close(self) -> None:
+        """The call is over. Does nothing the second time."""
+        ...
+
+
+class Speaker(Protocol):
+    """Speaks; one object may serve many calls at once."""
+
+    @property
+    def format(self) -> AudioFormat:
+        """What ``speak`` gives; ``L16``."""
+        ...
+
+    async def warm_up(self) -> None:
+        """Load what else the first sentence would wait for."""
+        ...
+
+    def speak(self, text: str) -> AsyncGenerator[bytes, None]:
+        """``text`` as audio, chunk by chunk, as soon as each is made.
+
+        Closing the iterator stops the engine at the next chunk.
+        """
+        ...
+
+
+class Transcriber(Protocol):
+    """Writes down stretches of speech; one object may serve many calls at once."""
+
+    async def warm_up(self) -> None:
+        """Load what else the first sentence would wait for."""
+        ...
+
+    async def transcribe(self, audio: bytes) -> str:
+        """What is said in ``audio`` (``L16_16K``, at most 30 s); nothing where it is not speech."""
+        ...
+
+
+def engine(module: str) -> Any:
+    """Import a speech engine.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"offline speech needs {error.name!r}: pip install 'trunkline[demo]'"
+        ) from error
+
+
+def loudness(audio: bytes, format: AudioFormat) -> float:  # noqa: A002 - what it is called all over
+    """The level of the loudest 32 ms of audio, in dBFS (a full-scale square wave is 0)."""
+    pcm = audio if format.encoding is Encoding.L16 else decode(audio, format.encoding)
+    samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
+    window = format.rate * _LOUDNESS_MS // 1000
+    whole = max(1, -(-len(samples) // window))
+    windows = np.pad(samples, (0, whole * window - len(samples))).reshape(whole, window)
+    power = float(np.max(np.mean(np.square(windows), axis=1)))
+    return max(SILENCE_DB, 10 * float(np.log10(power + 1e-12)))
+
+
+# A sentence ends at . ! ? or … with what closes around it, before white space and no lower case.
+_END = re.compile(r"(?<=[.!?…])[\"”’)\]]*\s+(?=[^\sa-z])")
+# These do not end one, and neither does an initial ("J. Austen").
+_TITLE = re.compile(r"(?:^|[\s(\"“])(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|No|[A-Z])\.$")
+
+
+def sentences(text: str) -> list[str]:
+    """``text`` cut into sentences, which joined by spaces say the same; empty for no text."""
+    found: list[str] = []
+    begin = 0
+    for end in _END.finditer(text):
+        sentence = text[begin : end.end()].strip()
+        if not _TITLE.search(sentence):
+            found.append(sentence)
+            begin = end.end()
+    if rest := text[begin:].strip():
+        found.append(rest)
+    return found
