@@ -69,12 +69,11 @@ class Playhead:
         """A mark came back. One that is unknown, given up, cleared or double means nothing."""
         if name not in self._pending:
             return
-        for earlier in list(self._pending):  # those before it were lost: it passed them
-            self.reached, due = self._pending.pop(earlier)
-            if earlier == name:
-                self._trip = max(0.0, now - due)
-                self._quickest = min(self._quickest, self._trip)
-                return
+        due = now
+        while name in self._pending:  # those before it were lost: playout passed them
+            self.reached, due = self._pending.pop(next(iter(self._pending)))
+        self._trip = max(0.0, now - due)
+        self._quickest = min(self._quickest, self._trip)
 
     def lost_at(self, name: str) -> float | None:
         """When a mark will be given up; ``None`` where it is not awaited (any more)."""
@@ -85,9 +84,8 @@ class Playhead:
         """The position heard: certain at a mark, by the clock between that mark and the next."""
         self._give_up(now)
         position = self._clock(now - self._trip)
-        for awaited, _ in self._pending.values():
-            position = min(position, awaited)
-            break
+        if self._pending:
+            position = min(position, self._first[0])
         return max(position, self.reached)
 
     def heard_if_cleared(self, now: float) -> float:
@@ -98,10 +96,8 @@ class Playhead:
         """
         self._give_up(now)
         position = self._clock(now)
-        for awaited, due in self._pending.values():
-            if due + _OVERDUE < now:
-                position = min(position, awaited)
-            break
+        if self._pending and self._first[1] + _OVERDUE < now:
+            position = min(position, self._first[0])
         return max(position, self.reached)
 
     def holds(self, now: float) -> bool:
@@ -141,11 +137,12 @@ class Playhead:
         return max(self._heard_before, self._burst_from - left)
 
     def _give_up(self, now: float) -> None:
-        while self._pending:
-            name, (_, due) = next(iter(self._pending.items()))
-            if due + GRACE > now:
-                return
-            del self._pending[name]
+        while self._pending and self._first[1] + GRACE <= now:
+            del self._pending[next(iter(self._pending))]
+
+    @property
+    def _first(self) -> tuple[int, float]:
+        return next(iter(self._pending.values()))
 
 
 def _way_there(trip: float) -> float:
