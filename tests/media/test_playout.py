@@ -13,7 +13,7 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trunkline.carrier import FrameRule, Marks
@@ -324,6 +324,7 @@ def test_nothing_is_lost_or_changed_by_cutting(
     st.sampled_from([LOOSE, WHOLE, ROOMY]),
     st.booleans(),
 )
+@example([(0.0, 979), (0.12237316385991884, 1120)], [], LOOSE, False)
 def test_never_more_ahead_than_the_lead_and_a_message(
     pushes: list[tuple[float, int]],
     stalls: list[tuple[float, float]],

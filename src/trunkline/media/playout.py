@@ -272,7 +272,8 @@ class Playout:
         if passage.live:
             return self._largest
         missing = now + self._lead - max(now, self._playhead.ends)
-        messages = round(missing * self._audio.bytes_per_second) // self._full + 1
+        # Rounded down, or it would be more than a message too many; but not for a float's last bit.
+        messages = int(missing * self._audio.bytes_per_second + 1e-6) // self._full + 1
         return min(messages * self._full, self._largest)
 
     def _mark(self, passage: Passage, now: float, out: list[Audio | Mark]) -> None:
