@@ -21,6 +21,8 @@ from .errors import ConfigError, TrunklineError
 
 if TYPE_CHECKING:
     from .call import Bot
+    from .media.formats import AudioFormat
+    from .sim.caller import Speaker
 
 __all__ = ["app", "load_bot", "main"]
 
@@ -177,3 +179,81 @@ def carriers(
         typer.echo(markdown_table())
     else:
         show()
+
+
+@app.command()
+def demo(
+    carrier: Annotated[str, typer.Option(help="the carrier whose protocol is spoken")] = "",
+    out: Annotated[Path, typer.Option(help="where recording and picture go")] = Path("calls"),
+) -> None:
+    """A recorded person calls the talking parrot, offline, and the call is checked.
+
+    Exits with 0 if everything the demo promises was found on the recording.
+    """
+    from rich.console import Console
+
+    from . import carriers as found
+    from .demo import run_demo
+
+    name = found.get(carrier).name if carrier else found.names()[0]
+    _run(lambda: run_demo(name, out, Console()))
+
+
+@app.command()
+def call(
+    url: Annotated[
+        str, typer.Argument(help="the server's public URL, without the carrier's name")
+    ] = "http://127.0.0.1:8080",
+    carrier: Annotated[str, typer.Option(help="whose protocol to speak")] = "",
+    wav: Annotated[
+        list[Path] | None, typer.Option(help="say this 16-bit WAV; may be given again")
+    ] = None,
+    say: Annotated[
+        list[str] | None, typer.Option(help="say these words (extra: demo); may be given again")
+    ] = None,
+    script: Annotated[
+        Path | None, typer.Option(help="a file that says what the caller does, line by line")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="where recording and picture go")] = Path("calls"),
+    rest_port: Annotated[
+        int, typer.Option(help="where the carrier's REST API answers: serve --simulator URL")
+    ] = 8099,
+    via: Annotated[
+        str, typer.Option(help="connect here instead of where the URL points, e.g. behind a proxy")
+    ] = "",
+) -> None:
+    """Call a running server, as a carrier would, and draw what happened.
+
+    The server is any that speaks the carrier's protocol. One of ours is started with
+    [bold]trunkline serve module:bot --simulator http://127.0.0.1:8099[/bold].
+
+    A script has one step a line: [italic]wait for speech, wait for silence, say WORDS,
+    say @FILE.wav, interrupt after 800 ms: WORDS, press 12#, pause 2.5, hang up[/italic].
+    """
+    from rich.console import Console
+
+    from . import carriers as found
+    from .sim.one_call import one_call, plan
+
+    name = found.get(carrier).name if carrier else found.names()[0]
+    steps = plan(wav or (), say or (), script)
+    speaker = _voice()
+    _run(
+        lambda: one_call(
+            url, name, steps, out, Console(), speaker=speaker, rest_port=rest_port, via=via
+        )
+    )
+
+
+def _voice() -> Speaker | None:
+    """The caller's voice for words, where the engine is installed."""
+    if importlib.util.find_spec("hibari") is None:
+        return None
+    from .bots.hibari import Hibari
+
+    voice = Hibari()
+
+    async def speak(text: str) -> tuple[bytes, AudioFormat]:
+        return b"".join([chunk async for chunk in voice.speak(text)]), voice.format
+
+    return speak

@@ -22,7 +22,7 @@ from .errors import ConfigError
 from .media.formats import AudioFormat
 from .session import Limits
 
-__all__ = ["Settings", "load_carriers", "outbound_audio"]
+__all__ = ["Settings", "load_carriers", "outbound_audio", "simulated_credentials"]
 
 
 class Settings(BaseSettings):
@@ -117,9 +117,8 @@ def load_carriers(
     for kind in carriers.all_carriers():
         given = {c.name: environ.get(c.env, "") for c in kind.credentials}
         missing = [c.env for c in kind.credentials if c.required and not given[c.name]]
-        if missing and settings.simulator_url:
-            given = {c.name: given[c.name] or c.example for c in kind.credentials}
-            missing = []
+        if settings.simulator_url:
+            given, missing = simulated_credentials(kind, environ), []
         if missing:
             wanting.append(f"{kind.title}: {', '.join(missing)}")
         else:
@@ -129,6 +128,14 @@ def load_carriers(
             "no carrier has its credentials. Set, for one of them:\n  " + "\n  ".join(wanting)
         )
     return found
+
+
+def simulated_credentials(
+    kind: type[Carrier], environ: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """What the environment has of a carrier's credentials, and its examples for the rest."""
+    environ = os.environ if environ is None else environ
+    return {c.name: environ.get(c.env, "") or c.example for c in kind.credentials}
 
 
 def outbound_audio(kind: type[Carrier], environ: Mapping[str, str] | None = None) -> AudioFormat:

@@ -10,6 +10,7 @@ switchboard; this module turns HTTP into data and back.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping
@@ -25,6 +26,7 @@ from ..call import Bot
 from ..carrier import Carrier, Hooks, Purpose
 from ..config import Settings, load_carriers, outbound_audio
 from ..errors import BadSignature, ConfigError, Refused, RemoteProtocolError
+from ..media.resample import Resampler
 from ..rest import HttpSender, Rest, Send
 from ..web import Request, Response
 from .asgi import AsgiSocket, Receive, SendMessage
@@ -70,6 +72,12 @@ class Server:
             handshake_timeout=settings.handshake_timeout,
             clock=clock,
         )
+
+    async def start(self, bot: Bot) -> None:
+        """Load what the first call would else wait for: numpy (60 ms), and the bot's own models."""
+        await asyncio.to_thread(Resampler, 8000, 16000)
+        if (warm_up := getattr(bot, "warm_up", None)) is not None:
+            await warm_up()
 
     async def stop(self) -> None:
         """End all calls and close connections."""
@@ -177,8 +185,9 @@ def router(
 ) -> APIRouter:
     """The routes, to be included in a FastAPI app of yours.
 
-    ``settings.public_url`` includes the prefix it is included under. All calls are ended when
-    the app shuts down.
+    ``settings.public_url`` includes the prefix it is included under. A bot with an async method
+    ``warm_up`` has it called before the app takes requests; all calls are ended when the app shuts
+    down.
 
     Args:
         bot: called once for each call.
@@ -194,6 +203,7 @@ def router(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.trunkline = server
+        await server.start(bot)
         try:
             yield
         finally:

@@ -1,0 +1,373 @@
+"""The demo: a recorded person calls the parrot through a simulated carrier, and it is checked.
+
+Two processes, real sockets on the loopback interface, nothing else: this one is the carrier and
+the person, the other is an ordinary ``trunkline serve``. Afterwards the recording of what the
+caller heard is given to the speech engine again, so that what is claimed is what was audible.
+
+The module is also the bot of that server: the parrot, which here prints its turns for the demo to
+read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+
+from .bots.conversation import Turn, TurnState
+from .bots.hibari import Hibari
+from .bots.parrot import STORY, Parrot
+from .bots.whisper import Whisper
+from .call import Call
+from .errors import TrunklineError
+from .events import Who
+from .media.formats import L16_16K, AudioFormat, Encoding
+from .media.transcode import convert
+from .sim.caller import PhoneCall
+from .sim.exchange import RestCall
+from .sim.line import How
+from .sim.live import Live
+from .sim.measure import Measures, measure
+from .sim.network import RealNetwork
+from .sim.one_call import save
+from .sim.people import Clip, clips
+from .sim.phone import Phone
+from .sim.platform_app import platform_app
+from .sim.platform_app import serve as serve_platform
+from .sim.record import BOT, CALLER, CallRecord, Kind
+
+__all__ = ["Check", "bot", "run_demo", "word_errors"]
+
+STARTED_WITHIN_S = 30.0
+LISTENED_S = 3.0
+"""How much of the story the caller listens to before interrupting."""
+BARGE_IN_MS = 100.0
+GOODBYE = "Goodbye."
+ASKS_FOR_STORY = "Please tell me a story."
+
+
+class _Line(Struct):
+    """What the server process tells the demo of a turn."""
+
+    stamp: float
+    who: str
+    text: str
+    state: str
+    heard: str
+
+
+def _tell(_: Call, turn: Turn) -> None:
+    line = _Line(time.monotonic(), turn.who.value, turn.text, turn.state.value, turn.heard)
+    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.flush()
+
+
+bot = Parrot(on_turn=_tell)
+
+
+class Check(Struct, frozen=True):
+    """One thing that the demo promises, and what was found."""
+
+    what: str
+    ok: bool
+    found: str
+
+
+def word_errors(said: str, heard: str) -> float:
+    """Word errors of ``heard`` against ``said``: edits for each word said (0 is perfect)."""
+    left, right = _words(said), _words(heard)
+    row = list(range(len(right) + 1))
+    for i, word in enumerate(left, 1):
+        before, row[0] = row[0], i
+        for j, other in enumerate(right, 1):
+            best = min(row[j] + 1, row[j - 1] + 1, before + (word != other))
+            before, row[j] = row[j], best
+    return row[-1] / max(1, len(left))
+
+
+def _words(text: str) -> list[str]:
+    kept = "".join(c if c.isalnum() or c == "'" else " " for c in text.lower())
+    return kept.split()
+
+
+async def run_demo(carrier: str, out: Path, console: Console) -> int:
+    """Hold the demo call; returns the exit status.
+
+    Args:
+        carrier: the carrier's name.
+        out: the directory that recording and picture go to.
+        console: where to tell about it.
+
+    Raises:
+        TrunklineError: it could not even begin.
+    """
+    with console.status("Loading voice and ears of the caller …"):
+        speaker, ears = Hibari(), Whisper()
+        await asyncio.gather(speaker.warm_up(), ears.warm_up())
+    live = Live(console)
+
+    async def speak(text: str) -> tuple[bytes, AudioFormat]:
+        return b"".join([chunk async for chunk in speaker.speak(text)]), speaker.format
+
+    async with Phone(carrier, RealNetwork(), speaker=speak, watch=live.show) as phone:
+        app = platform_app(phone.exchange)
+        async with serve_platform(app) as rest_url, _server(rest_url, console) as (url, turns):
+            console.print(f"A caller rings the parrot at {url} by {carrier}.\n", highlight=False)
+            call = phone.dial(url)
+            heard = _Heard(call)
+            reading = asyncio.create_task(heard.read(turns))
+            try:
+                await _person(call)
+                await heard.settle()
+            finally:
+                reading.cancel()
+                await asyncio.wait([reading])
+        record = call.record()
+        with console.status("Listening to the recording …"):
+            checks = await _checks(call, heard, record, ears, phone.exchange.requests)
+    failed = not all(check.ok for check in checks)
+    record = call.record(verdict="failed" if failed else "passed", failed=failed)
+    live.finish(record)
+    _report(checks, console)
+    save(record, out / f"demo-{carrier}", console)
+    if not failed:
+        _tell_how_to_go_on(carrier, console)
+    return int(failed)
+
+
+# --- the server's process --------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _server(
+    rest_url: str, console: Console
+) -> AsyncGenerator[tuple[str, asyncio.StreamReader]]:
+    """``trunkline serve`` in a process of its own; gives its URL and its standard output."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "trunkline", "serve", "trunkline.demo:bot"]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        *("--port", str(port), "--simulator", rest_url, "--public-url", url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    log: list[str] = []
+    logging = asyncio.create_task(_collect(process.stderr, log))
+    try:
+        with console.status("Starting the server …"):
+            await _until_ready(port, process, log)
+        yield url, process.stdout
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), 15.0)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        await logging
+
+
+async def _collect(stream: asyncio.StreamReader, lines: list[str]) -> None:
+    lines.extend([line.decode(errors="replace").rstrip() async for line in stream])
+
+
+async def _until_ready(port: int, process: asyncio.subprocess.Process, log: list[str]) -> None:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + STARTED_WITHIN_S
+    while True:
+        if process.returncode is not None or loop.time() > until:
+            said = "\n  ".join(log[-5:]) or "nothing"
+            raise TrunklineError(f"the server did not start; it said:\n  {said}")
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+            continue
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# --- the call --------------------------------------------------------------------------------
+
+
+def _said() -> tuple[Clip, Clip]:
+    """What the caller says first, and what they interrupt the story with."""
+    by_name = {clip.name: clip for clip in clips()}
+    return by_name["young_man"], by_name["amiable_himself"]
+
+
+async def _person(call: PhoneCall) -> None:
+    """What the caller does."""
+    first, second = _said()
+    await call.answered()
+    await _hear_out(call)
+    await call.say(first.audio, first.format, words=first.text)
+    await _hear_out(call)
+    await call.press("5")
+    await _hear_out(call)
+    await call.say(ASKS_FOR_STORY)
+    await call.wait_for_speech()
+    await asyncio.sleep(LISTENED_S)
+    await call.say(second.audio, second.format, words=second.text)
+    await _hear_out(call)
+    await call.say(GOODBYE)
+    await call.ended()
+
+
+async def _hear_out(call: PhoneCall) -> None:
+    await call.wait_for_speech()
+    await call.wait_for_silence()
+
+
+class _Heard:
+    """What the server understood and said, by its own account; times are the call's."""
+
+    def __init__(self, call: PhoneCall) -> None:
+        self._call = call
+        self.caller: list[str] = []
+        self.cuts: list[tuple[float, str, str]] = []
+
+    async def read(self, turns: asyncio.StreamReader) -> None:
+        """Read turns until there are no more."""
+        async for text in turns:
+            line = msgspec.json.decode(text, type=_Line)
+            at = self._call.now - (time.monotonic() - line.stamp)
+            if line.who == Who.CALLER:
+                self.caller.append(line.text)
+                self._call.line.note(Kind.HEARD, line.text, CALLER)
+            elif line.state == TurnState.BEGUN:
+                self._call.line.note(Kind.SAID, line.text, BOT)
+            elif line.state == TurnState.CUT:
+                self.cuts.append((at, line.text, line.heard))
+
+    async def settle(self) -> None:
+        """Wait until the server's account cannot lag behind the call any more."""
+        await asyncio.sleep(0.2)
+
+
+# --- what came of it -------------------------------------------------------------------------
+
+
+async def _checks(
+    call: PhoneCall,
+    heard: _Heard,
+    record: CallRecord,
+    ears: Whisper,
+    requests: Sequence[RestCall],
+) -> list[Check]:
+    first, second = _said()
+    measures = measure(record)
+    texts = await _listen(record, ears)
+    audible = " ".join(texts)
+    return [
+        Check("the caller is greeted", bool(texts) and "hello" in texts[0].lower(), _first(texts)),
+        _understood("the bot understands a person", first.text, heard.caller),
+        _audible("… and says it back, audibly", first.text, texts),
+        Check("a key is named", "pressed" in audible and "5" in _digits(audible), "key 5"),
+        _barge_in(heard, measures, record),
+        _audible("… and what interrupted it is answered", second.text, texts),
+        Check("goodbye is heard to its end", "goodbye" in _words(_last(texts)), _last(texts)),
+        _hung_up(call, requests),
+        Check("no hole in its speech", not call.holes, f"{len(call.holes)} holes"),
+        Check(
+            "nothing against the protocol",
+            not call.complaints,
+            "; ".join(call.complaints[:3]) or "no complaints",
+        ),
+    ]
+
+
+async def _listen(record: CallRecord, ears: Whisper) -> list[str]:
+    """What each of the bot's turns sounds like on the recording of what the caller heard."""
+    rate = AudioFormat(Encoding.L16, record.rate)
+    starts = [m.at for m in record.moments if m.kind == Kind.SAID and m.channel == BOT]
+    texts: list[str] = []
+    for start, end in pairwise([*starts, record.duration]):
+        piece = record.bot[rate.bytes_in(start * 1000) : rate.bytes_in(end * 1000)]
+        texts.append(await ears.transcribe(convert(piece, rate, L16_16K)))
+    return texts
+
+
+def _first(texts: list[str]) -> str:
+    return texts[0] if texts else "nothing was said"
+
+
+def _last(texts: list[str]) -> str:
+    return texts[-1] if texts else ""
+
+
+def _digits(text: str) -> str:
+    return text.replace("five", "5")
+
+
+def _understood(what: str, said: str, transcripts: list[str]) -> Check:
+    best = min(transcripts, key=lambda text: word_errors(said, text), default="")
+    return Check(what, word_errors(said, best) <= 0.2, best)
+
+
+def _audible(what: str, said: str, texts: list[str]) -> Check:
+    best = min(texts, key=lambda text: word_errors(f"you said {said}", text), default="")
+    return Check(what, word_errors(f"you said {said}", best) <= 0.25, best)
+
+
+def _barge_in(heard: _Heard, measures: Measures, record: CallRecord) -> Check:
+    what = f"an interruption stops it within {BARGE_IN_MS:.0f} ms"
+    cut = next((cut for cut in heard.cuts if cut[1] == STORY), None)
+    if cut is None or not measures.barge_ins:
+        return Check(what, False, "it was not interrupted")
+    stopped = measures.barge_ins[-1]
+    noticed = (stopped.quiet - cut[0]) * 1000
+    found = (
+        f"{max(0.0, noticed):.0f} ms after the bot noticed, "
+        f"{stopped.heard_ms:.0f} ms after the caller's first sound"
+    )
+    return Check(what, noticed <= BARGE_IN_MS, found)
+
+
+def _hung_up(call: PhoneCall, requests: Sequence[RestCall]) -> Check:
+    """Ended by a request of the server's, which then asked whether it had."""
+    asked = any(request.method == "GET" and request.status == 200 for request in requests)
+    sent = ", ".join(f"{request.method} → {request.status}" for request in requests)
+    what = "the call is hung up over REST, and that is verified"
+    return Check(what, call.how is How.REST and asked, f"{sent or 'nothing'}; ended by {call.how}")
+
+
+def _report(checks: list[Check], console: Console) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for check in checks:
+        mark = "[green]✓[/]" if check.ok else "[bold red]✗[/]"
+        table.add_row(mark, check.what, f"[dim]{check.found}[/]")
+    console.print()
+    console.print(table)
+
+
+def _tell_how_to_go_on(carrier: str, console: Console) -> None:
+    console.print(
+        "\nTo keep the bot running and call it yourself:\n"
+        "  trunkline serve trunkline.bots.parrot:bot --simulator http://127.0.0.1:8099\n"
+        f'  trunkline call --carrier {carrier} --say "How are you?"',
+        highlight=False,
+    )
