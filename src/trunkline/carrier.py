@@ -644,4 +644,8 @@ class Carrier(ABC):
 
     @abstractmethod
     def platform(self, request: Request) -> Platform:
-        """Answer a REST request as the carrier would: the mirror of the flows above."""
+        """Answer a REST request as the carrier would: the mirror of the flows above.
+
+        Raises:
+            RemoteProtocolError, ValueError: it cannot be read (HTTP 400).
+        """

@@ -221,7 +221,7 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
                 return (Audio(said.media.payload, format=PCMU_8K),)
             case _Mark():
                 return (events.Mark(said.mark.name),)
-            case _Clear():
+            case _:
                 return (events.Clear(),)
 
     def send(self, event: FromCaller) -> None:
@@ -579,7 +579,7 @@ class Twilio(Carrier):
             case events.Other():
                 form = {"CallSid": notice.call_id, "StreamEvent": notice.kind}
                 form |= {name: str(value) for name, value in notice.fields.items()}
-            case events.DigitPressed():
+            case _:
                 raise Unsupported("Twilio tells of keys on the socket, not by webhook")
         common = {"AccountSid": self.given["account_sid"], "ApiVersion": _API[1:]}
         return Request.of_form(url, common | form)
@@ -733,4 +733,5 @@ class Twilio(Carrier):
             yield seam.Fetch(call_id, form["Url"], form.get("Method", "POST"))
         else:
             return _error(400, 20001, "Nothing to update")
-        return Response.of_json(_resource((yield seam.Find(call_id)) or leg, leg.call.account_id))
+        now = (yield seam.Find(call_id)) or leg
+        return Response.of_json(_resource(now, self.given["account_sid"]))
