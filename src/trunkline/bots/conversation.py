@@ -19,12 +19,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from enum import StrEnum
 from functools import partial
 
 from msgspec import Struct
 
-from ..call import Call, CallEvent, Utterance
+from ..call import Call, CallEvent, Utterance, UtteranceState
 from ..errors import CallEnded
 from ..events import Audio, Digit, Who
 from ..media.formats import AudioFormat
@@ -40,55 +39,14 @@ from .speech import (
     loudness,
     sentences,
 )
+from .turns import Answer, Reply, Turn, TurnState, heard_text
 
-__all__ = ["Answer", "Conversation", "Reply", "Turn", "TurnState", "heard_text"]
+__all__ = ["ENGINE_S", "WORD_MS", "Conversation"]
 
 ENGINE_S = 20.0
 """How long a transcript, an answer or the next piece of speech may take."""
-
-
-class Reply(Struct, frozen=True):
-    """What to say, or nothing; and whether to end the call when it has been heard."""
-
-    text: str = ""
-    hang_up: bool = False
-
-
-class TurnState(StrEnum):
-    """``CUT`` is a turn of ours that was interrupted; the caller's are always ``DONE``."""
-
-    BEGUN = "begun"
-    DONE = "done"
-    CUT = "cut"
-
-
-class Turn(Struct, frozen=True):
-    """One party's turn. ``heard`` is the part of ``text`` that reached the other's ear."""
-
-    who: Who
-    text: str
-    state: TurnState = TurnState.DONE
-    heard: str = ""
-
-
-History = Sequence[Turn]
-Answer = Callable[[str, History], Awaitable[Reply]]
-"""What to say to this, after all that; no text means that speech was heard but not understood."""
-
-
-def heard_text(said: Sequence[tuple[str, float]], heard_ms: float) -> str:
-    """The words heard of sentences said in so many ms each, after ``heard_ms`` of them.
-
-    Whole words, counted within a sentence as if all took equally long: never more than was
-    heard by a sentence, and off by a word or two within one.
-    """
-    words: list[str] = []
-    for sentence, ms in said:
-        spoken = sentence.split()
-        part = 1.0 if heard_ms >= ms else max(0.0, heard_ms / ms)
-        words += spoken[: int(len(spoken) * part)]
-        heard_ms -= ms
-    return " ".join(words)
+WORD_MS = 330.0
+"""About how long a word takes to say, for a sentence that is still being made."""
 
 
 class _Response:
@@ -103,7 +61,7 @@ class _Response:
         self.said: list[tuple[str, float]] = []
         self.loudness = SILENCE_DB
         self.utterance: Utterance | None = None
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None]
 
 
 _Source = Recording | Reply | Callable[[], Awaitable[Reply]]
@@ -340,25 +298,28 @@ class Conversation:
             return
         utterance = self._begin(response, self.call.utterance(self._speaker.format))
         for sentence in sentences(response.reply.text):
-            before = utterance.pushed_ms
             if not await self._say_sentence(response, utterance, sentence):
                 break
-            response.said.append((sentence, utterance.pushed_ms - before))
         utterance.end()
         await utterance.wait()
 
     async def _say_sentence(self, response: _Response, utterance: Utterance, sentence: str) -> bool:
         """Whether more is wanted."""
+        begun = utterance.pushed_ms
+        likely = WORD_MS * len(sentence.split())
+        response.said.append((sentence, likely))
         # Closed when left, and that stops the engine.
         async with aclosing(self._speaker.speak(sentence)) as chunks:
             while True:
                 async with asyncio.timeout(ENGINE_S):
                     chunk = await anext(chunks, None)
                 if chunk is None:
+                    response.said[-1] = (sentence, utterance.pushed_ms - begun)
                     return True
                 self._expect_echo(response, chunk, self._speaker.format)
                 if not utterance.write(chunk):
                     return False
+                response.said[-1] = (sentence, max(likely, utterance.pushed_ms - begun))
 
     def _expect_echo(self, response: _Response, audio: bytes, format: AudioFormat) -> None:  # noqa: A002
         response.loudness = max(response.loudness, loudness(audio, format))
@@ -372,40 +333,48 @@ class Conversation:
     # The end of our turn.
 
     def _finish(self, response: _Response) -> bool:
-        """It was heard to its end; whether that was our last word."""
-        text = response.reply.text
-        if text:
-            self._record(Turn(Who.BOT, text, heard=text))
+        """It came to its end; whether that was our last word."""
         self._response = None
         self._keys = ""
         self._silent_since = self._loop.time()
-        self._listener.expect_echo(None)
+        self._settle(response)
         return response.reply.hang_up
 
     def _interrupt(self) -> None:
         """The caller has something to say: stop, unless we are saying goodbye."""
-        if self._response is None or self._is_leaving:
+        response = self._response
+        if response is None or self._is_leaving:
             return
-        if self._response.utterance is not None:
-            self._interrupted = True
-        elif self._response.words:
-            # They go on before we began: answer all of it.
-            self._words.insert(0, self._response.words)
-        self._stop()
+        heard = self._stop()
+        if response.words and not heard:
+            # They go on before our first word reached them: answer all of it.
+            self._words.insert(0, response.words)
+        else:
+            self._interrupted = response.utterance is not None
 
-    def _stop(self) -> None:
-        """Say no more of this response."""
+    def _stop(self) -> str:
+        """Say no more; returns what was heard of what was being said."""
         response, self._response = self._response, None
         if response is None:
-            return
-        if response.task is not None:
-            response.task.cancel()
+            return ""
+        response.task.cancel()
         if response.utterance is not None:
-            heard = heard_text(response.said, response.utterance.heard_ms)
             self.call.clear()
-            self._listener.expect_echo(None)
-            state = TurnState.DONE if heard == response.reply.text else TurnState.CUT
-            self._record(Turn(Who.BOT, response.reply.text, state, heard))
+        return self._settle(response)
+
+    def _settle(self, response: _Response) -> str:
+        """Keep what was heard; what nobody heard a word of was not said."""
+        utterance, text = response.utterance, response.reply.text
+        if utterance is None:
+            return ""
+        self._listener.expect_echo(None)
+        played = utterance.state is UtteranceState.PLAYED
+        heard = text if played else heard_text(response.said, utterance.heard_ms)
+        turn = Turn(Who.BOT, text, TurnState.DONE if played else TurnState.CUT, heard)
+        if heard:
+            self.history.append(turn)
+        self._tell(turn)
+        return heard
 
     async def _apologise(self) -> None:
         apology = self._apology or load(APOLOGY)

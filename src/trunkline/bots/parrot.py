@@ -14,25 +14,28 @@ from functools import partial
 
 from ..call import Call
 from ..events import Who
-from .conversation import Conversation, History, Reply, Turn, TurnState
+from .conversation import Conversation
 from .ears import Ears
 from .hibari import Hibari
 from .recording import GREETING, Recording, load
 from .speech import HEARING, Speaker, Transcriber
+from .turns import History, Reply, Turn, TurnState
 from .vad import SileroStream, silero
 from .whisper import Whisper
 
-__all__ = ["STORY", "Parrot", "bot", "key_rules", "rules"]
+__all__ = ["GIVE_UP", "SORRY", "STORY", "Parrot", "bot", "key_rules", "rules"]
 
-# The opening of Alice's Adventures in Wonderland (Lewis Carroll, 1865), a little shortened.
+# The opening of Alice's Adventures in Wonderland (Lewis Carroll, 1865), shortened to 20 s.
 STORY = (
     "Alice was beginning to get very tired of sitting by her sister on the bank, and of having "
     "nothing to do. Once or twice she had peeped into the book her sister was reading, but it had "
     "no pictures or conversations in it. And what is the use of a book, thought Alice, without "
-    "pictures or conversations? So she was considering, in her own mind, whether the pleasure of "
-    "making a daisy chain would be worth the trouble of getting up and picking the daisies. "
+    "pictures or conversations? So she was considering, in her own mind, what to do next. "
     "Suddenly, a white rabbit with pink eyes ran close by her."
 )
+
+SORRY = "Sorry, I did not catch that."
+GIVE_UP = "I cannot understand you on this line. Please call again. Goodbye!"
 
 _GOODBYE = re.compile(r"\b(good ?bye|bye|hang up)\b")
 _STORY = re.compile(r"\bstory\b")
@@ -44,7 +47,7 @@ def rules(text: str, history: History) -> Reply:
     """What the parrot says to ``text``; empty text is speech it did not understand."""
     plain = " ".join(re.findall(r"[a-z']+", text.lower()))
     if not text:
-        return Reply("Sorry, I did not catch that.")
+        return Reply(GIVE_UP, hang_up=True) if _misheard(history) >= 2 else Reply(SORRY)
     if _GOODBYE.search(plain):
         return Reply("Goodbye!", hang_up=True)
     if _STORY.search(plain):
@@ -52,6 +55,16 @@ def rules(text: str, history: History) -> Reply:
     if _GO_ON.match(plain) and (rest := _unheard(history)):
         return Reply(rest)
     return Reply(f"You said: {text}")
+
+
+def _misheard(history: History) -> int:
+    """How often we have said so since we last understood something."""
+    count = 0
+    for turn in reversed(history):
+        if turn.who is Who.CALLER:
+            break
+        count += turn.text == SORRY
+    return count
 
 
 def _unheard(history: History) -> str:

@@ -16,14 +16,14 @@ import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from math import log10
 from typing import Any, Protocol
 
-import numpy as np
 from msgspec import Struct
 
 from ..errors import ConfigError
-from ..media.formats import AudioFormat, Encoding
-from ..media.g711 import decode
+from ..media.formats import AudioFormat
+from ..media.level import rms
 
 __all__ = [
     "HEARING",
@@ -147,13 +147,10 @@ def engine(module: str) -> Any:
 
 def loudness(audio: bytes, format: AudioFormat) -> float:  # noqa: A002 - what it is called all over
     """The level of the loudest 32 ms of audio, in dBFS (a full-scale square wave is 0)."""
-    pcm = audio if format.encoding is Encoding.L16 else decode(audio, format.encoding)
-    samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
-    window = format.rate * _LOUDNESS_MS // 1000
-    whole = max(1, -(-len(samples) // window))
-    windows = np.pad(samples, (0, whole * window - len(samples))).reshape(whole, window)
-    power = float(np.max(np.mean(np.square(windows), axis=1)))
-    return max(SILENCE_DB, 10 * float(np.log10(power + 1e-12)))
+    window = format.bytes_in(_LOUDNESS_MS)
+    pieces = (audio[at : at + window] for at in range(0, len(audio), window))
+    level = max((rms(piece, format) for piece in pieces), default=0.0)
+    return max(SILENCE_DB, 20 * log10(level / 32768)) if level else SILENCE_DB
 
 
 # A sentence ends at . ! ? or … with what closes around it, before white space and no lower case.

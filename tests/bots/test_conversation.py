@@ -1,0 +1,729 @@
+"""Taking turns, in virtual time, with engines of a few lines: real classes, no models."""
+
+import asyncio
+
+import pytest
+
+from trunkline.bots.conversation import ENGINE_S, Conversation
+from trunkline.bots.recording import Recording
+from trunkline.bots.speech import SpeechEnded, SpeechStarted, Transcript
+from trunkline.bots.turns import Reply, Turn, TurnState
+from trunkline.events import Audio, Digit, Extra, Who
+from trunkline.media.formats import L16_8K, L16_16K
+
+from .line import on_a_line
+
+WORD_MS = 300
+LOUD = (8192).to_bytes(2, "little", signed=True)  # a quarter of full scale: -12.04 dBFS
+GREETING = Recording("Welcome here.", LOUD * 4800, L16_8K)  # 600 ms
+APOLOGY = Recording("So sorry.", LOUD * 8000, L16_8K)  # 1 s
+
+
+class Hearing:
+    """A listener told what to hear."""
+
+    format = L16_16K
+
+    def __init__(self):
+        self.pushed = b""
+        self.echoes = []
+        self.closed = False
+        self._heard = asyncio.Queue()
+
+    def push(self, audio):
+        self.pushed += audio
+
+    def expect_echo(self, loudness):
+        self.echoes.append(loudness)
+
+    def close(self):
+        self.closed = True
+
+    async def __aiter__(self):
+        while True:
+            heard = await self._heard.get()
+            if isinstance(heard, Exception):
+                raise heard
+            if heard is None:
+                return
+            yield heard
+
+    def begin(self):
+        self._heard.put_nowait(SpeechStarted())
+
+    def end(self, text=None):
+        self._heard.put_nowait(SpeechEnded())
+        if text is not None:
+            self.write(text)
+
+    def write(self, text):
+        self._heard.put_nowait(Transcript(text, 1.0))
+
+    def fail(self, error):
+        self._heard.put_nowait(error)
+
+    async def say(self, text, seconds=1.0):
+        self.begin()
+        await asyncio.sleep(seconds)
+        self.end(text)
+
+
+class Voice:
+    """A speaker that takes 10 ms to make each word, and 300 ms to say it."""
+
+    format = L16_8K
+
+    def __init__(self):
+        self.begun = []
+        self.made = 0
+        self.closed = 0
+        self.error = None
+        self.pause = 0.01
+
+    async def speak(self, text):
+        self.begun.append(text)
+        try:
+            for _ in text.split():
+                await asyncio.sleep(self.pause)
+                if self.error is not None:
+                    raise self.error
+                self.made += 1
+                yield LOUD * (8 * WORD_MS)
+        finally:
+            self.closed += 1
+
+
+async def parrot(text, history):
+    return Reply("Goodbye dear caller.", hang_up=True) if text == "bye" else Reply(f"Said {text}")
+
+
+async def keys(pressed, history):
+    return Reply(f"Pressed {' '.join(pressed)}")
+
+
+class Talk:
+    """A conversation under way, and what came of it."""
+
+    def __init__(self, line, answer=parrot, **options):
+        self.line = line
+        self.ear = Hearing()
+        self.voice = Voice()
+        self.turns = []
+        options.setdefault("greeting", GREETING)
+        options.setdefault("apology", APOLOGY)
+        options.setdefault("keyed", keys)
+        self.conversation = Conversation(
+            line.call, self.ear, self.voice, answer, on_turn=self.note, **options
+        )
+        self.task = asyncio.get_running_loop().create_task(self.conversation.run())
+        self.over_at = None
+        self.task.add_done_callback(self._over)
+
+    def _over(self, _):
+        self.over_at = self.line.at
+
+    def note(self, turn):
+        self.turns.append((round(self.line.at, 2), turn))
+
+    @property
+    def history(self):
+        return [(turn.who, turn.text, turn.state) for turn in self.conversation.history]
+
+    def said(self):
+        return [turn.text for turn in self.conversation.history if turn.who is Who.BOT]
+
+    async def hang_up(self):
+        self.line.hang_up_by_caller()
+        await self.task
+
+
+def talking(scene, answer=parrot, **options):
+    """Run ``scene(talk)`` and return the talk, its line and what the scene returned."""
+
+    async def main(line):
+        talk = Talk(line, answer, **options)
+        try:
+            await scene(talk)
+        finally:
+            talk.task.cancel()
+            await asyncio.gather(talk.task, return_exceptions=True)
+        return talk
+
+    return on_a_line(main)
+
+
+def raised(talk):
+    return talk.task.exception()
+
+
+# --- speaking and being answered ---
+
+
+def test_greets_at_once_with_the_recording_as_it_is():
+    async def scene(talk):
+        await asyncio.sleep(0.7)
+        await talk.hang_up()
+
+    talk = talking(scene)
+    assert talk.line.wire[0][0] == 0
+    assert talk.line.sent == GREETING.audio
+    assert talk.turns[0] == (0, Turn(Who.BOT, "Welcome here.", TurnState.BEGUN))
+    assert talk.history == [(Who.BOT, "Welcome here.", TurnState.DONE)]
+    assert talk.turns[1][0] == pytest.approx(0.6, abs=0.02)
+    assert talk.voice.begun == []
+
+
+def test_a_greeting_may_be_words_or_none():
+    async def scene(talk):
+        await asyncio.sleep(2)
+        await talk.hang_up()
+
+    assert talking(scene, greeting="Hi there.").said() == ["Hi there."]
+    assert talking(scene, greeting="").said() == []
+
+
+def test_answers_what_was_understood():
+    async def scene(talk):
+        await asyncio.sleep(1)
+        await talk.ear.say("one two")
+        await asyncio.sleep(2)
+        await talk.hang_up()
+
+    talk = talking(scene)
+    assert talk.history[1:] == [
+        (Who.CALLER, "one two", TurnState.DONE),
+        (Who.BOT, "Said one two", TurnState.DONE),
+    ]
+    # Understood at 2.0 s; the first word was made 10 ms later and left as it came.
+    begun = next(at for at, payload in talk.line.wire if at > 1)
+    assert begun == pytest.approx(2.01, abs=0.001)
+    assert [turn.heard for _, turn in talk.turns if turn.state is TurnState.DONE] == [
+        "Welcome here.",
+        "one two",
+        "Said one two",
+    ]
+
+
+def test_sentences_are_made_one_by_one():
+    async def answer(text, history):
+        return Reply("One two. Three four. Five.")
+
+    async def scene(talk):
+        await talk.ear.say("go")
+        await asyncio.sleep(3)
+        await talk.hang_up()
+
+    talk = talking(scene, answer)
+    assert talk.voice.begun == ["One two.", "Three four.", "Five."]
+    assert talk.said()[-1] == "One two. Three four. Five."
+
+
+def test_the_answer_is_given_the_history():
+    seen = []
+
+    async def answer(text, history):
+        seen.append([turn.text for turn in history])
+        return Reply("Fine")
+
+    async def scene(talk):
+        await asyncio.sleep(1)
+        await talk.ear.say("one")
+        await asyncio.sleep(1)
+        await talk.ear.say("two")
+        await asyncio.sleep(1)
+        await talk.hang_up()
+
+    talking(scene, answer)
+    assert seen == [["Welcome here.", "one"], ["Welcome here.", "one", "Fine", "two"]]
+
+
+def test_an_answer_may_be_to_say_nothing():
+    async def answer(text, history):
+        return Reply()
+
+    async def scene(talk):
+        await asyncio.sleep(1)
+        await talk.ear.say("one")
+        await asyncio.sleep(1)
+        await talk.hang_up()
+
+    assert talking(scene, answer).said() == ["Welcome here."]
+
+
+def test_noise_is_not_answered():
+    async def scene(talk):
+        await asyncio.sleep(1)
+        await talk.ear.say("")
+        await asyncio.sleep(1)
+        await talk.hang_up()
+
+    assert talking(scene).said() == ["Welcome here."]
+
+
+def test_a_listener_that_is_done_does_not_end_the_call():
+    async def scene(talk):
+        talk.ear.fail(None)
+        await asyncio.sleep(1)
+        talk.line.call.happened(Digit("5"))
+        await asyncio.sleep(1)
+        await talk.hang_up()
+
+    assert talking(scene).said() == ["Welcome here.", "Pressed 5"]
+
+
+def test_other_events_are_let_pass():
+    async def scene(talk):
+        talk.line.call.happened(Extra("odd", {}))
+        await asyncio.sleep(1)
+        await talk.hang_up()
+
+    assert talking(scene).said() == ["Welcome here."]
+
+
+def test_the_listener_hears_from_the_very_first_frame():
+    async def scene(talk):
+        talk.line.call.heard(Audio(LOUD * 160))  # before the conversation runs
+        await asyncio.sleep(0.1)
+        talk.line.call.heard(Audio(LOUD * 160))
+        await asyncio.sleep(0.1)
+        await talk.hang_up()
+        talk.line.call.heard(Audio(LOUD * 160))  # and not after it
+
+    talk = talking(scene)
+    ms = len(talk.ear.pushed) / 32
+    assert ms == pytest.approx(40, abs=4)  # less what the resampler holds back
+    assert talk.ear.closed
+
+
+# --- taking turns ---
+
+
+def test_whoever_goes_on_before_the_answer_came_is_answered_once():
+    async def answer(text, history):
+        await asyncio.sleep(2)
+        return Reply(f"Said {text}")
+
+    async def scene(talk):
+        await asyncio.sleep(1)
+        await talk.ear.say("I would")
+        await asyncio.sleep(1)  # it is being thought about
+        await talk.ear.say("like tea")
+        await asyncio.sleep(5)
+        await talk.hang_up()
+
+    talk = talking(scene, answer)
+    assert talk.history[1:] == [
+        (Who.CALLER, "I would", TurnState.DONE),
+        (Who.CALLER, "like tea", TurnState.DONE),
+        (Who.BOT, "Said I would like tea", TurnState.DONE),
+    ]
+
+
+def test_an_answer_waits_for_what_is_still_being_said_and_written():
+    async def scene(talk):
+        await asyncio.sleep(1)
+        for _ in range(2):
+            talk.ear.begin()
+            talk.ear.end()
+        talk.ear.begin()  # goes on before the first parts were written down
+        await asyncio.sleep(0.5)
+        talk.ear.write("I")
+        talk.ear.write("would")
+        await asyncio.sleep(0.5)
+        talk.ear.end("like tea")
+        await asyncio.sleep(2.5)
+        await talk.hang_up()
+
+    assert talking(scene).said()[1:] == ["Said I would like tea"]
+
+
+def test_the_caller_interrupts():
+    async def answer(text, history):
+        return Reply("One two three. Four five six seven. Eight nine ten.")
+
+    async def scene(talk):
+        await asyncio.sleep(1)
+        await talk.ear.say("go")  # the answer begins at 2.01
+        await asyncio.sleep(1.91)  # 1.9 s of it: six words and a third
+        talk.ear.begin()
+        await asyncio.sleep(0.001)
+        talk.stopped = talk.line.at
+        await asyncio.sleep(2)
+        await talk.hang_up()
+
+    talk = talking(scene, answer)
+    assert talk.line.cleared_at == [pytest.approx(3.91, abs=1e-6)]
+    assert max(at for at, _ in talk.line.wire) <= talk.stopped
+    turn = talk.conversation.history[-1]
+    assert (turn.state, turn.heard) == (TurnState.CUT, "One two three. Four five six")
+    assert talk.turns[-1][0] == pytest.approx(3.91, abs=0.01)
+
+
+def test_an_interruption_stops_the_engine():
+    async def answer(text, history):
+        return Reply(" ".join(["word"] * 100))  # takes a second to make
+
+    async def scene(talk):
+        await talk.ear.say("go", 0.7)
+        await asyncio.sleep(0.305)
+        talk.ear.begin()
+        await asyncio.sleep(1)
+        await talk.hang_up()
+
+    talk = talking(scene, answer)
+    assert (talk.voice.made, talk.voice.closed) == (30, 1)
+
+
+def test_an_interruption_nobody_understood_is_said_so():
+    asked = []
+
+    async def answer(text, history):
+        asked.append(text)
+        return Reply("Pardon me?" if not text else "One two three four five.")
+
+    async def scene(talk):
+        await talk.ear.say("go")
+        await asyncio.sleep(0.5)
+        await talk.ear.say("")
+        await asyncio.sleep(2)
+        await talk.ear.say("")
+        await asyncio.sleep(2)
+        await talk.hang_up()
+
+    talk = talking(scene, answer)
+    assert asked == ["go", ""]
+    assert talk.said()[-1] == "Pardon me?"
+
+
+def test_what_nobody_heard_a_word_of_was_not_said():
+    async def scene(talk):
+        await asyncio.sleep(1)
+        await talk.ear.say("I would")
+        await asyncio.sleep(0.1)  # the first word is on its way
+        await talk.ear.say("like tea")
+        await asyncio.sleep(3)
+        await talk.hang_up()
+
+    talk = talking(scene)
+    assert talk.history[1:] == [
+        (Who.CALLER, "I would", TurnState.DONE),
+        (Who.CALLER, "like tea", TurnState.DONE),
+        (Who.BOT, "Said I would like tea", TurnState.DONE),
+    ]
+    assert [turn.state for _, turn in talk.turns if turn.text == "Said I would"] == [
+        TurnState.BEGUN,
+        TurnState.CUT,
+    ]
+
+
+def test_what_was_heard_of_a_sentence_still_being_made():
+    async def answer(text, history):
+        return Reply("one two three four five six seven eight nine ten")
+
+    async def scene(talk):
+        talk.voice.pause = 0.3  # as slow as it speaks
+        await talk.ear.say("go")
+        await asyncio.sleep(1.35)  # three words and a half
+        await talk.ear.say("stop")
+        await talk.hang_up()
+
+    talk = talking(scene, answer, greeting="")
+    assert talk.conversation.history[1].heard == "one two three"
+
+
+def test_silence_can_be_broken_while_it_is_being_asked_about():
+    async def scene(talk):
+        talk.voice.pause = 1.0
+        await asyncio.sleep(16)  # "Are you …" is being made
+        await talk.ear.say("")
+        await asyncio.sleep(1)
+        await talk.hang_up()
+
+    assert "" not in [text for _, text, _ in talking(scene, silence_s=15).history]
+
+
+def test_the_greeting_can_be_interrupted():
+    async def scene(talk):
+        await asyncio.sleep(0.35)
+        talk.ear.begin()
+        await asyncio.sleep(0.01)
+        await talk.hang_up()
+
+    turn = talking(scene).conversation.history[0]
+    assert (turn.state, turn.heard) == (TurnState.CUT, "Welcome")
+
+
+def test_last_words_are_heard_to_their_end():
+    async def scene(talk):
+        await asyncio.sleep(1)
+        await talk.ear.say("bye")  # the answer is said from 2.01 to 2.91
+        await asyncio.sleep(0.3)
+        await talk.ear.say("wait", 0.2)
+        talk.line.call.happened(Digit("1"))
+        await talk.task
+
+    talk = talking(scene)
+    assert talk.over_at == pytest.approx(2.91, abs=0.02)
+    assert talk.line.cleared_at == []
+    assert talk.history[-1] == (Who.BOT, "Goodbye dear caller.", TurnState.DONE)
+    assert len(talk.line.sent) == len(GREETING.audio) + 3 * 16 * WORD_MS
+    assert talk.line.call.ended is None  # to hang up is for whoever runs the bot
+
+
+# --- silence ---
+
+
+def test_silence_is_asked_about_and_then_ends_the_call():
+    async def scene(talk):
+        await talk.task
+
+    talk = talking(scene)
+    assert [(at, turn.text) for at, turn in talk.turns if turn.state is TurnState.BEGUN] == [
+        (0, "Welcome here."),
+        (pytest.approx(15.61, abs=0.05), "Are you still there?"),  # 15 s after it was heard
+        (pytest.approx(31.83, abs=0.05), "I cannot hear you. Goodbye!"),  # and 15 s after that
+    ]
+    assert talk.over_at == pytest.approx(33.4, abs=0.1)
+
+
+def test_silence_is_not_counted_while_anybody_speaks():
+    async def scene(talk):
+        await asyncio.sleep(1)
+        await talk.ear.say("one", 40)
+        await asyncio.sleep(10)
+        await talk.hang_up()
+
+    assert talking(scene).said() == ["Welcome here.", "Said one"]
+
+
+def test_words_and_keys_start_the_count_again():
+    async def scene(talk):
+        await asyncio.sleep(17)
+        await talk.ear.say("here")
+        await asyncio.sleep(17)
+        talk.line.call.happened(Digit("5"))
+        await asyncio.sleep(10)
+        await talk.hang_up()
+
+    asked = [text for text in talking(scene).said() if "there?" in text]
+    assert len(asked) == 2
+
+
+def test_noise_does_not_hide_silence():
+    async def scene(talk):
+        await asyncio.sleep(2)
+        while not talk.task.done():
+            await talk.ear.say("", 0.5)
+            await asyncio.sleep(2)
+
+    talk = talking(scene)
+    assert talk.said()[1:] == ["Are you still there?", "I cannot hear you. Goodbye!"]
+    assert 30 < talk.over_at < 40
+
+
+def test_the_last_answer_to_silence_need_not_hang_up():
+    async def scene(talk):
+        await asyncio.sleep(100)
+        await talk.hang_up()
+
+    talk = talking(scene, silences=[Reply("Well?")], silence_s=5)
+    assert talk.said() == ["Welcome here.", "Well?"]
+
+
+# --- keys ---
+
+
+def test_names_keys_and_those_before_that_were_not_heard():
+    async def scene(talk):
+        await asyncio.sleep(1)
+        talk.line.call.happened(Digit("5"))
+        await asyncio.sleep(0.4)
+        talk.line.call.happened(Digit("1"))
+        await asyncio.sleep(2)
+        talk.line.call.happened(Digit("#"))
+        await asyncio.sleep(2)
+        await talk.hang_up()
+
+    talk = talking(scene)
+    assert talk.said()[1:] == ["Pressed 5", "Pressed 5 1", "Pressed #"]
+    assert talk.conversation.history[1].state is TurnState.CUT
+    assert len(talk.voice.begun) == 3  # nobody was asked to repeat anything
+
+
+def test_words_not_answered_yet_are_answered_after_the_key():
+    async def answer(text, history):
+        await asyncio.sleep(1)
+        return Reply(f"Said {text}")
+
+    async def scene(talk):
+        await asyncio.sleep(1)
+        await talk.ear.say("one")
+        talk.line.call.happened(Digit("5"))
+        await asyncio.sleep(5)
+        await talk.hang_up()
+
+    assert talking(scene, answer).said()[1:] == ["Pressed 5", "Said one"]
+
+
+def test_without_an_answer_to_keys_they_are_ignored():
+    async def scene(talk):
+        await asyncio.sleep(0.1)
+        talk.line.call.happened(Digit("5"))
+        await asyncio.sleep(1)
+        await talk.hang_up()
+
+    talk = talking(scene, keyed=None)
+    assert talk.history == [(Who.BOT, "Welcome here.", TurnState.DONE)]
+
+
+# --- echo ---
+
+
+def test_the_listener_is_told_how_loud_our_echo_may_be():
+    async def scene(talk):
+        await asyncio.sleep(1)
+        await talk.ear.say("one")
+        await asyncio.sleep(2)
+        await talk.hang_up()
+
+    talk = talking(scene)
+    loud = pytest.approx(-12.04, abs=0.01)
+    assert talk.ear.echoes == [loud, None, loud, loud, None]
+
+
+# --- ends and failures ---
+
+
+def test_the_caller_hangs_up_in_mid_sentence():
+    async def scene(talk):
+        await asyncio.sleep(0.35)
+        await talk.hang_up()
+
+    talk = talking(scene)
+    turn = talk.conversation.history[0]
+    assert (turn.state, turn.heard) == (TurnState.CUT, "Welcome")
+    assert talk.ear.closed
+
+
+def test_a_call_that_was_over_before_we_came():
+    async def scene(talk):
+        talk.line.hang_up_by_caller()
+        await talk.task
+
+    talk = talking(scene)
+    assert talk.history == []
+    assert talk.line.wire == []
+
+
+@pytest.mark.parametrize("part", ["listener", "answer", "speaker"])
+def test_an_engine_that_fails_is_apologised_for_and_told(part):
+    error = RuntimeError("the engine is on fire")
+
+    async def answer(text, history):
+        raise error
+
+    async def scene(talk):
+        await asyncio.sleep(1)
+        if part == "listener":
+            talk.ear.fail(error)
+        elif part == "speaker":
+            talk.voice.error = error
+        await talk.ear.say("one")
+        await asyncio.wait([talk.task])
+
+    talk = talking(scene, answer if part == "answer" else parrot)
+    assert raised(talk) is error
+    assert talk.line.sent == GREETING.audio + APOLOGY.audio
+    assert talk.over_at == pytest.approx(2.0 if part == "listener" else 3.0, abs=0.05)
+    assert talk.ear.closed
+
+
+def test_an_engine_that_fails_while_we_speak_ends_the_sentence():
+    async def scene(talk):
+        await asyncio.sleep(0.2)
+        talk.ear.fail(OSError("gone"))
+        await asyncio.wait([talk.task])
+
+    talk = talking(scene)
+    assert talk.line.cleared_at == [pytest.approx(0.2)]
+    assert talk.line.sent.endswith(APOLOGY.audio)
+
+
+@pytest.mark.parametrize("part", ["transcript", "answer", "speaker"])
+def test_an_engine_that_never_answers_is_given_up(part):
+    async def answer(text, history):
+        await asyncio.sleep(3600)
+
+    async def scene(talk):
+        await asyncio.sleep(1)
+        if part == "speaker":
+            talk.voice.pause = 3600
+        await talk.ear.say(None if part == "transcript" else "one")
+        await asyncio.wait([talk.task])
+
+    talk = talking(scene, answer if part == "answer" else parrot)
+    assert isinstance(raised(talk), TimeoutError)
+    assert talk.over_at == pytest.approx(2 + ENGINE_S + 1, abs=0.05)
+    assert talk.line.sent == GREETING.audio + APOLOGY.audio
+
+
+def test_the_apology_that_comes_with_the_package_is_used_without_another():
+    async def scene(talk):
+        talk.ear.fail(RuntimeError())
+        await asyncio.wait([talk.task])
+
+    talk = talking(scene, apology=None, greeting="")
+    assert 4 < talk.over_at < 6
+
+
+def test_an_engine_that_fails_after_the_call_ended_is_told_all_the_same():
+    async def scene(talk):
+        await asyncio.sleep(1)
+        talk.ear.fail(RuntimeError("late"))
+        talk.line.hang_up_by_caller()
+        await asyncio.wait([talk.task])
+
+    assert str(raised(talking(scene))) == "late"
+
+
+def test_a_call_that_ends_while_the_answer_is_sought():
+    async def scene(talk):
+        async def answer(text, history):
+            talk.line.hang_up_by_caller()
+            return Reply("Too late")
+
+        talk.conversation._answer = answer
+        await talk.ear.say("one")
+        await talk.task
+
+    assert talking(scene, greeting="").said() == []
+
+
+def test_a_call_that_ends_while_a_sentence_is_made():
+    class LastVoice(Voice):
+        async def speak(self, text):
+            yield LOUD * 160
+            self.line.hang_up_by_caller()
+            yield LOUD * 160
+
+    async def scene(line):
+        voice = LastVoice()
+        voice.line = line
+        conversation = Conversation(line.call, Hearing(), voice, parrot, greeting="Hello. You.")
+        await conversation.run()
+        return conversation
+
+    assert on_a_line(scene).history == []
+
+
+def test_nobody_need_be_told_of_turns():
+    async def scene(line):
+        ear = Hearing()
+        conversation = Conversation(line.call, ear, Voice(), parrot, greeting="Hello you.")
+        task = asyncio.get_running_loop().create_task(conversation.run())
+        await asyncio.sleep(1)
+        line.hang_up_by_caller()
+        await task
+        return conversation
+
+    assert [turn.text for turn in on_a_line(scene).history] == ["Hello you."]
