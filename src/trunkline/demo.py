@@ -38,7 +38,7 @@ from .sim.caller import PhoneCall
 from .sim.exchange import RestCall
 from .sim.line import How
 from .sim.live import Live
-from .sim.measure import Measures, measure
+from .sim.measure import Measures, Span, measure
 from .sim.network import RealNetwork
 from .sim.one_call import save
 from .sim.people import Clip, clips
@@ -216,7 +216,7 @@ def _free_port() -> int:
 def _said() -> tuple[Clip, Clip]:
     """What the caller says first, and what they interrupt the story with."""
     by_name = {clip.name: clip for clip in clips()}
-    return by_name["young_man"], by_name["amiable_himself"]
+    return by_name["amiable_woman"], by_name["amiable_himself"]
 
 
 async def _person(call: PhoneCall) -> None:
@@ -263,6 +263,11 @@ class _Heard:
             elif line.state == TurnState.CUT:
                 self.cuts.append((at, line.text, line.heard))
 
+    def answers_to(self, said: str) -> str:
+        """The reply to what was understood of ``said``, if half of its words were."""
+        best = min(self.caller, key=lambda text: word_errors(said, text), default="")
+        return f"You said: {best}" if word_errors(said, best) <= 0.5 else ""
+
     async def settle(self) -> None:
         """Wait until the server's account cannot lag behind the call any more."""
         await asyncio.sleep(0.2)
@@ -285,13 +290,13 @@ async def _checks(
     return [
         Check("the caller is greeted", bool(texts) and "hello" in texts[0].lower(), _first(texts)),
         _understood("the bot understands a person", first.text, heard.caller),
-        _audible("… and says it back, audibly", first.text, texts),
+        _audible("… and says it back, audibly", heard.answers_to(first.text), texts),
         Check("a key is named", "pressed" in audible and "5" in _digits(audible), "key 5"),
         _barge_in(heard, measures, record),
-        _audible("… and what interrupted it is answered", second.text, texts),
+        _audible("… and what interrupted it is answered", heard.answers_to(second.text), texts),
         Check("goodbye is heard to its end", "goodbye" in _words(_last(texts)), _last(texts)),
         _hung_up(call, requests),
-        Check("no hole in its speech", not call.holes, f"{len(call.holes)} holes"),
+        Check("no hole in its speech", not measures.holes, _say_holes(measures.holes)),
         Check(
             "nothing against the protocol",
             not call.complaints,
@@ -311,6 +316,11 @@ async def _listen(record: CallRecord, ears: Whisper) -> list[str]:
     return texts
 
 
+def _say_holes(holes: Sequence[Span]) -> str:
+    where = ", ".join(f"{hole.seconds * 1000:.0f} ms at {hole.start:.2f} s" for hole in holes)
+    return where or "none"
+
+
 def _first(texts: list[str]) -> str:
     return texts[0] if texts else "nothing was said"
 
@@ -328,9 +338,9 @@ def _understood(what: str, said: str, transcripts: list[str]) -> Check:
     return Check(what, word_errors(said, best) <= 0.2, best)
 
 
-def _audible(what: str, said: str, texts: list[str]) -> Check:
-    best = min(texts, key=lambda text: word_errors(f"you said {said}", text), default="")
-    return Check(what, word_errors(f"you said {said}", best) <= 0.25, best)
+def _audible(what: str, reply: str, texts: list[str]) -> Check:
+    best = min(texts, key=lambda text: word_errors(reply, text), default="")
+    return Check(what, bool(reply) and word_errors(reply, best) <= 0.25, best)
 
 
 def _barge_in(heard: _Heard, measures: Measures, record: CallRecord) -> Check:
