@@ -422,6 +422,16 @@ def test_a_small_lead_is_not_grown_by_ordinary_jitter() -> None:
     assert line.far.holes == []
 
 
+def test_a_pause_after_a_clear_is_no_stall() -> None:
+    playout = make(ROOMY)
+    said(playout, letters(5))
+    playout.due(0.0)
+    playout.clear(0.1)
+    said(playout, letters(5))
+    playout.due(5.0)
+    assert playout.ahead_ms(5.0) == pytest.approx(220)
+
+
 def test_the_lead_stays_short_where_nothing_can_be_cleared() -> None:
     line = Line(make(ROOMY, can_clear=False), stalls=[(1.0, 1.5), (2.0, 2.5)])
     said(line.playout, letters(5))
@@ -493,6 +503,9 @@ def test_a_live_part_message_and_a_large_one() -> None:
     assert payloads(playout.due(0.0)) == [b"a" * 30]
     playout.push(passage, b"b" * 4000)
     assert [len(p) for p in payloads(playout.due(0.0))] == [1600, 1600, 800]
+    playout.push(passage, b"c" * 30)
+    assert playout.next_due(0.1) == 0.1  # whatever is still playing
+    assert payloads(playout.due(0.1)) == [b"c" * 30]
 
 
 # --- clear -----------------------------------------------------------------------------------
@@ -599,6 +612,18 @@ def test_the_next_passage_is_fresh() -> None:
     said(playout, b"b" * 160)
     assert payloads(playout.due(0.01)) == [b"b" * 160]
     assert playout.next_due(0.02) is None
+
+
+def test_a_clear_does_not_take_back_what_was_played() -> None:
+    playout = make(LOOSE)
+    said(playout, letters(0.1))
+    said(playout, letters(0.2))
+    playout.due(0.0)
+    playout.clear(0.15)  # and nobody asked for changes before
+    changes = playout.changes(0.2)
+    assert kinds(changes) == [(STARTED, 1), (PLAYED, 1), (STARTED, 2), (CLEARED, 2)]
+    assert [change.at for change in changes] == pytest.approx([0, 0.1, 0.1, 0.15])
+    assert [change.heard_ms for change in changes] == pytest.approx([0, 100, 0, 50])
 
 
 def test_the_clear_is_as_exact_as_the_send_clock() -> None:
@@ -757,7 +782,9 @@ def test_a_mark_echoed_too_early_is_believed_and_breaks_nothing() -> None:
     playout.returned(marks_of(playout.due(0.0))[-1], 0.001)
     assert playout.heard_ms(passage, 0.001) == 200
     assert playout.ahead_ms(0.001) == 0
-    assert kinds(playout.changes(0.001)) == [(STARTED, 1), (PLAYED, 1)]
+    changes = playout.changes(0.001)
+    assert kinds(changes) == [(STARTED, 1), (PLAYED, 1)]
+    assert [change.at for change in changes] == [0, 0.001]  # not in times to come
     assert playout.next_change(0.001) is None
     assert playout.clear(0.001) is False
 
@@ -942,6 +969,29 @@ def test_changes_wait_for_their_order_and_are_told_once() -> None:
     playout.begin()
     playout.clear(6.0)
     assert playout.next_change(6.0) == 6.0
+
+
+def test_padding_is_not_waited_for() -> None:
+    playout = make(FrameRule(ms=100, whole=True))
+    said(playout, letters(0.11))
+    playout.due(0.0)
+    assert playout.next_change(0.05) == 0.05
+    playout.changes(0.05)
+    assert playout.next_change(0.05) == pytest.approx(0.11)
+    assert playout.changes(0.2)[0].at == pytest.approx(0.11)
+
+
+def test_times_do_not_go_back_from_one_change_to_the_next() -> None:
+    # A quick mark, then a slow one: the first passage's end is put later than the second's start.
+    playout = make(LOOSE, Marks.RETURNED)
+    said(playout, letters(0.1))
+    said(playout, letters(0.5))
+    playout.due(0.0)
+    playout.returned("1.1", 0.02)
+    playout.returned("1.2", 0.3)
+    changes = playout.changes(0.3)
+    assert kinds(changes) == [(STARTED, 1), (PLAYED, 1), (STARTED, 2)]
+    assert [change.at for change in changes] == pytest.approx([0, 0.26, 0.26])
 
 
 def test_no_cyclic_garbage() -> None:

@@ -118,7 +118,6 @@ class Playhead:
         self._pending.clear()
         self.reached = self._burst_from = self.sent
         self.ends = self._burst_at = now
-        self._ended_before = -inf
 
     @property
     def start_delay(self) -> float:
