@@ -576,15 +576,17 @@ class Bandwidth(Carrier):
 
     def _authorized(self, request: Request) -> Flow[Response]:
         """Send a request with the access token all calls share; a refused one is renewed once."""
-        for last in (False, True):
-            if not self._token or self.clock() >= self._token_until - _TOKEN_MARGIN_S:
-                yield from self._renew()
-            headers = {**request.headers, "authorization": f"Bearer {self._token}"}
-            response = yield msgspec.structs.replace(request, headers=headers)
-            if response.status != 401 or last:
-                break
+        response = yield from self._with_token(request)
+        if response.status == 401:
             self._token = ""
+            response = yield from self._with_token(request)
         return response
+
+    def _with_token(self, request: Request) -> Flow[Response]:
+        if not self._token or self.clock() >= self._token_until - _TOKEN_MARGIN_S:
+            yield from self._renew()
+        headers = {**request.headers, "authorization": f"Bearer {self._token}"}
+        return (yield msgspec.structs.replace(request, headers=headers))
 
     def _renew(self) -> Flow[None]:
         form = [("grant_type", "client_credentials")]
