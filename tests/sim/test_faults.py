@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.sim.faults import Faults, Gremlin, forged
+from trunkline.sim.faults import Faults, Gremlin, Way, forged
 
 
 def sent(faults, count=1000, place=""):
@@ -58,6 +58,16 @@ def test_delays_lie_between_their_bounds():
     delays = [gremlin.delay() for _ in range(500)]
     assert 0.040 <= min(delays) < 0.042
     assert 0.058 < max(delays) <= 0.060
+
+
+def test_a_way_keeps_the_order_and_what_leaves_together_arrives_together():
+    way = Way(Gremlin(Faults(jitter_ms=100)))
+    times = [way.arrival(n // 3 / 100) for n in range(300)]
+    assert times == sorted(times)
+    assert all(times[n] == times[n + 1] == times[n + 2] for n in range(0, 300, 3))
+    late = [arrival - n // 3 / 100 for n, arrival in enumerate(times)]
+    assert 0 <= min(late) < max(late) <= 0.1
+    assert Way(Gremlin(Faults())).arrival(7.0) == 7.0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Struct
 
-__all__ = ["Faults", "Gremlin", "forged"]
+__all__ = ["Faults", "Gremlin", "Way", "forged"]
 
 T = TypeVar("T")
 
@@ -117,6 +117,25 @@ class Gremlin:
         query = parts.query[::-1] if len(parts.query) >= _TOKEN_LENGTH else parts.query
         forged = urlunsplit(parts._replace(path=stem + slash + last, query=query))
         return forged, {name: value[::-1] for name, value in parameters.items()}
+
+
+class Way:
+    """One direction of a connection, on which everything takes its time and keeps its order.
+
+    What leaves at one instant arrives together, as it does in one packet.
+    """
+
+    def __init__(self, gremlin: Gremlin) -> None:
+        self._gremlin = gremlin
+        self._left = -1.0
+        self._arrival = 0.0
+
+    def arrival(self, now: float) -> float:
+        """When something arrives that leaves ``now``, in seconds on the same clock."""
+        if now != self._left:
+            self._left = now
+            self._arrival = max(self._arrival, now + self._gremlin.delay())
+        return self._arrival
 
 
 def forged(credentials: Mapping[str, str], secret: set[str]) -> dict[str, str]:

@@ -32,7 +32,7 @@ from ..sockets import SocketClosed
 from .buffer import PlayoutBuffer
 from .deadline import Overdue, deadline
 from .ear import Ear, Earpiece
-from .faults import Gremlin
+from .faults import Gremlin, Way
 from .network import Connection
 from .record import BOT, CARRIER, Kind
 
@@ -96,8 +96,8 @@ class MediaStream:
         self._rest = b""
         self._outbox: deque[tuple[float, str | bytes]] = deque()
         self._wake = asyncio.Event()
-        self._last_out = 0.0
-        self._last_in = 0.0
+        self._way_out = Way(gremlin)
+        self._way_in = Way(gremlin)
         self._opened = self._loop.time()
         self._leaving = False
         self._mark_timer: asyncio.TimerHandle | None = None
@@ -141,9 +141,7 @@ class MediaStream:
                 self._queue(each)
 
     def _queue(self, message: str | bytes) -> None:
-        # Never before the one sent last: a socket keeps its order whatever the jitter.
-        self._last_out = max(self._last_out, self._loop.time() + self._gremlin.delay())
-        self._outbox.append((self._last_out, message))
+        self._outbox.append((self._way_out.arrival(self._loop.time()), message))
         self._wake.set()
 
     # To the caller.
@@ -234,12 +232,12 @@ class MediaStream:
         try:
             while stall is None or self._loop.time() < self._opened + stall:
                 message = await self._connection.receive()
-                delay = self._gremlin.delay()
-                if not delay:
+                now = self._loop.time()
+                due = self._way_in.arrival(now)
+                if due > now:
+                    self._loop.call_at(due, self._take, message)
+                else:
                     self._take(message)
-                    continue
-                self._last_in = max(self._last_in, self._loop.time() + delay)
-                self._loop.call_at(self._last_in, self._take, message)
         except SocketClosed as closed:
             self._over(closed)
         else:
