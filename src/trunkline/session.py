@@ -131,6 +131,7 @@ class Session:
         self._reason: EndReason | None = None
         self._after_playback: tuple[EndReason, float] | None = None
         self._ending = self._loop.create_future()
+        self._closings: set[asyncio.Task[None]] = set()
         self._attachments = 0
         self._junk = 0
         now = self.now()
@@ -197,8 +198,7 @@ class Session:
     def _stopped(self, event: Stopped) -> None:
         if self.now() < self._reattach_until:
             self._lost_until = self._reattach_until
-            self._socket = None
-            self.wake()
+            self._detach()
         else:
             self.finish(EndReason(Why.COMPLETED, Who.CALLER, event.reason))
 
@@ -242,12 +242,18 @@ class Session:
         """The carrier asks how to go on, so its socket is gone. Whether to give it another."""
         if self._reason is not None or self._attachments > MAX_REATTACHMENTS:
             return False
-        if self._lost_until is None:
-            self._socket = None
-            self._lost_until = self.now() + self._limits.reattach
-        self._lost_until = max(self._lost_until, self.now() + self._limits.reattach)
-        self.wake()
+        self._lost_until = max(self._lost_until or 0.0, self.now() + self._limits.reattach)
+        self._detach()
         return True
+
+    def _detach(self) -> None:
+        """Let go of the socket, if there is one; its reader ends when it is closed."""
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            closing = self._loop.create_task(_close(socket, 1000, "replaced"))
+            self._closings.add(closing)
+            closing.add_done_callback(self._closings.discard)
+        self.wake()
 
     # What a call asks of its line.
 

@@ -1,0 +1,306 @@
+"""The doors: what is let in, what is turned away, with which code, and in how many log lines."""
+
+import asyncio
+import logging
+
+import pytest
+
+from rig import BASE, Rig
+from trunkline import carriers
+from trunkline.carrier import Hangup, Purpose, Reject
+from trunkline.events import Audio, Offered
+from trunkline.sim.clock import run_virtual
+from trunkline.sim.network import NotConnected
+from trunkline.sockets import SocketClosed
+from trunkline.web import Request
+
+DOCUMENT = [
+    name
+    for name in carriers.names()
+    if carriers.get(name).signs_webhooks  # and so can be told from anybody else
+]
+every_carrier = pytest.mark.parametrize("name", carriers.names())
+
+
+def run(name, scene, **given):
+    async def main():
+        async with Rig(name, **given) as rig:
+            return await scene(rig)
+
+    return run_virtual(main())
+
+
+def warnings(caplog):
+    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+async def closed(socket):
+    """How the server closes; what it sends before is of no interest."""
+    with pytest.raises(SocketClosed) as end:
+        while True:
+            await socket.receive()
+    return end.value.code
+
+
+# --- webhooks ---
+
+
+@pytest.mark.parametrize("name", DOCUMENT)
+def test_a_webhook_that_is_not_signed_is_refused_in_one_line(name, caplog):
+    async def scene(rig):
+        answer = await rig.webhook(Offered(rig.info()), sign=False)
+        assert answer.status == 401
+        assert answer.body == b""
+        return rig.bots
+
+    assert run(name, scene) == []
+    assert warnings(caplog) == ["webhook refused"]
+
+
+@pytest.mark.parametrize("name", DOCUMENT)
+def test_the_log_names_the_url_that_would_have_fitted(name, caplog):
+    """A proxy told the carrier another scheme, say: then the public URL is what is wrong."""
+    if "url" not in carriers.get(name).signature_covers:
+        pytest.skip("what this carrier sends does not depend on the URL")
+
+    async def scene(rig):
+        notice = Offered(rig.info())
+        url = rig.hooks.url(Purpose.ANSWER)
+        signed = rig.carrier.sign(rig.carrier.write_webhook(notice, url.replace("https", "http")))
+        sent = Request(method="POST", url=url, headers=signed.headers, body=signed.body)
+        assert (await rig.network.request(sent)).status == 401
+
+    run(name, scene)
+    (record,) = [r for r in caplog.records if r.getMessage() == "webhook refused"]
+    assert record.url_that_fits == f"http://bot.example.com/{name}/answer"
+
+
+@every_carrier
+def test_a_webhook_that_cannot_be_read_is_a_400(name, caplog):
+    async def scene(rig):
+        url = rig.hooks.url(Purpose.ANSWER)
+        for body in (b"", b"{", b"\xff\xfe=%%%"):
+            request = Request(
+                method="POST", url=url, headers={"content-type": "text/plain"}, body=body
+            )
+            assert (await rig.network.request(rig.carrier.sign(request))).status == 400
+
+    run(name, scene)
+    assert set(warnings(caplog)) == {"webhook unreadable"}
+
+
+@every_carrier
+def test_what_no_carrier_asks_for_is_not_there(name):
+    async def scene(rig):
+        for path in (f"/{name}/nonsense", "/nobody/answer", f"/{name}"):
+            request = Request(method="POST", url=BASE + path)
+            assert (await rig.network.request(request)).status == 404
+        step_url = f"{BASE.replace('http', 'ws')}/nobody/media/x"
+        with pytest.raises(NotConnected) as refused:
+            await rig.network.connect(Request(method="GET", url=step_url))
+        assert refused.value.status == 404
+
+    run(name, scene)
+
+
+@every_carrier
+def test_a_webhook_of_a_megabyte_is_not_read_to_its_end(name):
+    async def scene(rig):
+        request = Request(method="POST", url=rig.hooks.url(Purpose.ANSWER), body=b"x" * (1 << 20))
+        return (await rig.network.request(request)).status
+
+    assert run(name, scene) == 413
+
+
+# --- tokens ---
+
+
+@every_carrier
+def test_a_socket_without_a_token_is_refused(name, caplog):
+    async def scene(rig):
+        info = rig.info()
+        step = await rig.offer(info)
+        stream_url = f"{BASE.replace('http', 'ws')}/{name}/media"
+        socket = await rig.open(step, stream_url)
+        end = rig.end(info, step, token="")
+        await rig.flush(socket, end)
+        assert await closed(socket) == 1008
+        return rig.bots
+
+    assert run(name, scene) == []
+    assert warnings(caplog) == ["socket refused"]
+
+
+async def _try(rig, info, step, **changed):
+    """Open a socket with a token; the HTTP status or close code it is turned away with."""
+    try:
+        socket = await rig.open(step)
+    except NotConnected as error:
+        return error.status
+    await rig.flush(socket, rig.end(info, step, **changed))
+    return await closed(socket)
+
+
+@every_carrier
+def test_a_token_opens_one_socket(name, caplog):
+    async def scene(rig):
+        info = rig.info()
+        step = await rig.offer(info)
+        socket = await rig.open(step)
+        await rig.flush(socket, rig.end(info, step))
+        assert len(rig.bots) == 1
+        refused = await _try(rig, info, step)
+        await rig.over(info)
+        return refused, len(rig.bots)
+
+    refused, bots = run(name, scene)
+    assert refused in (403, 1008)
+    assert bots == 1
+    assert warnings(caplog) == ["socket refused"]
+
+
+@every_carrier
+def test_a_token_expires(name, caplog):
+    async def scene(rig):
+        info = rig.info()
+        step = await rig.offer(info)
+        rig.clock_now += 61
+        return await _try(rig, info, step), rig.bots
+
+    refused, bots = run(name, scene)
+    assert refused in (403, 1008)
+    assert bots == []
+    assert warnings(caplog) == ["socket refused"]
+
+
+@every_carrier
+def test_a_token_opens_no_other_call(name, caplog):
+    async def scene(rig):
+        step = await rig.offer(rig.info())
+        return await _try(rig, rig.info(), step), rig.bots
+
+    assert run(name, scene) == (1008, [])
+    assert warnings(caplog) == ["socket refused"]
+
+
+@every_carrier
+def test_a_token_opens_no_other_account(name, caplog):
+    async def scene(rig):
+        if not rig.account:
+            pytest.skip("this carrier's streams name no account")
+        info = rig.info()
+        step = await rig.offer(info)
+        return await _try(rig, info, step, account_id="AC-somebody-else"), rig.bots
+
+    assert run(name, scene) == (1008, [])
+
+
+# --- the start ---
+
+
+@every_carrier
+def test_a_socket_that_says_nothing_is_closed(name, caplog):
+    async def scene(rig):
+        step = await rig.offer(rig.info())
+        socket = await rig.open(step)
+        began = asyncio.get_running_loop().time()
+        assert await closed(socket) == 1002
+        assert asyncio.get_running_loop().time() - began == pytest.approx(5.0, abs=0.1)
+        return rig.bots
+
+    assert run(name, scene) == []
+    assert warnings(caplog) == ["socket refused"]
+
+
+@every_carrier
+@pytest.mark.parametrize("junk", ["hello", '{"event":"media"}', b"\0\1\2", "[" * 5000])
+def test_a_socket_that_begins_with_junk_is_closed(name, junk, caplog):
+    async def scene(rig):
+        socket = await rig.open(await rig.offer(rig.info()))
+        for _ in range(6):
+            try:
+                await socket.send(junk)
+            except SocketClosed:
+                break
+        assert await closed(socket) == 1002
+        return rig.bots
+
+    assert run(name, scene) == []
+    assert warnings(caplog) == ["socket refused"]
+
+
+@every_carrier
+def test_a_socket_that_leaves_before_the_start_leaves_nothing(name):
+    async def scene(rig):
+        socket = await rig.open(await rig.offer(rig.info()))
+        await socket.close()
+        await asyncio.sleep(1)
+        return rig.bots, rig.board.calls
+
+    assert run(name, scene) == ([], [])
+
+
+@every_carrier
+def test_an_oversized_message_closes_the_socket(name):
+    async def scene(rig):
+        info, socket, _ = await rig.join()
+        await socket.send("x" * 70_000)
+        code = await closed(socket)
+        await rig.over(info)
+        return code
+
+    assert run(name, scene) == 1009
+
+
+@every_carrier
+def test_junk_on_a_call_is_passed_over_and_a_flood_of_it_ends_the_call(name, caplog):
+    async def scene(rig):
+        _, socket, end = await rig.join()
+        for junk in ("junk", b"\xff", '{"event":1}', "{}"):
+            await socket.send(junk)
+        await rig.say(socket, end, Audio(bytes(160)))
+        assert rig.bots[0].ended is None
+        for _ in range(60):
+            try:
+                await socket.send("junk")
+            except SocketClosed:
+                break
+        assert await closed(socket) == 1000
+        await asyncio.sleep(1)
+        return rig.bots[0].ended.why
+
+    assert run(name, scene) == "protocol"
+    assert warnings(caplog).count("message not understood") == 1
+
+
+# --- who is let in at all ---
+
+
+@every_carrier
+def test_beyond_the_limit_and_while_draining_calls_are_dismissed(name):
+    async def scene(rig):
+        info, _, _ = await rig.join()
+        busy = await rig.steps(rig.info())
+        await rig.over(info)
+        await asyncio.sleep(1)
+        await rig.offer(rig.info())  # there is room again
+        rig.board.draining = True
+        draining = await rig.steps(rig.info())
+        return busy, draining, len(rig.bots)
+
+    busy, draining, bots = run(name, scene, max_calls=1)
+    assert bots == 1
+    for steps in (busy, draining):
+        assert [type(step) for step in steps] in ([Reject], [Hangup])
+
+
+@every_carrier
+def test_a_call_whose_socket_never_came_does_not_count_for_ever(name):
+    async def scene(rig):
+        await rig.offer(rig.info())
+        rig.clock_now += 61
+        info, _, _ = await rig.join()
+        await rig.over(info)
+        return len(rig.bots)
+
+    assert run(name, scene, max_calls=1) == 1

@@ -1,0 +1,410 @@
+"""A session's ends: limits, lost sockets, bots that misbehave, carriers that do not read.
+
+What a whole call does is in ``test_end_to_end``; here are the corners, for every carrier found.
+"""
+
+import asyncio
+import contextlib
+import logging
+
+import pytest
+
+from rig import Rig, listener
+from trunkline import carriers
+from trunkline.carrier import OpenStream, Purpose
+from trunkline.events import Audio, Clear, Digits, Mark, Offered, Stopped
+from trunkline.media.formats import L16_8K
+from trunkline.media.tones import dtmf
+from trunkline.media.transcode import convert
+from trunkline.sim.clock import run_virtual
+from trunkline.sockets import SocketClosed
+
+every_carrier = pytest.mark.parametrize("name", carriers.names())
+VOICE = dtmf("1" * 20, L16_8K, tone_ms=100, gap_ms=1)
+
+
+def run(name, scene, bot=listener, **given):
+    async def main():
+        async with Rig(name, bot, **given) as rig:
+            result = await scene(rig)
+            for session in rig.board.calls:
+                await session.wait()
+            return result
+
+    return run_virtual(main())
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+async def over(call, within=30.0):
+    """Until the bot's call has ended; how long that took."""
+    began = now()
+    while call.ended is None:
+        assert now() - began < within, "the call goes on"
+        await asyncio.sleep(0.05)
+    return now() - began
+
+
+def frame(rig, loud=False):
+    audio = rig.kind.inbound[0]
+    pcm = VOICE[:320] if loud else bytes(320)
+    return Audio(convert(pcm, L16_8K, audio))
+
+
+async def talk(rig, socket, end, seconds, loud=False):
+    """Stream frames, ten at a time, until the call ends."""
+    with contextlib.suppress(SocketClosed):
+        for _ in range(int(seconds * 5)):
+            for _ in range(10):
+                end.send(frame(rig, loud))
+            await rig.flush(socket, end)
+            await asyncio.sleep(0.19)
+
+
+# --- limits ---
+
+
+@every_carrier
+def test_a_carrier_that_falls_silent_is_hung_up_on(name):
+    async def scene(rig):
+        await rig.join()
+        took = await over(rig.bots[0])
+        assert took == pytest.approx(7, abs=0.2)
+        return rig.bots[0].ended
+
+    ended = run(name, scene, no_media=7)
+    assert (ended.why, ended.who, ended.raw) == ("limit", "operator", "no_media")
+
+
+@every_carrier
+def test_a_line_on_which_nobody_speaks_is_hung_up(name):
+    async def scene(rig):
+        _, socket, end = await rig.join()
+        await talk(rig, socket, end, 4, loud=True)
+        spoken = now()
+        await talk(rig, socket, end, 6)
+        await over(rig.bots[0])
+        assert rig.bots[0].ended.raw == "silence"
+        return now() - spoken
+
+    # Speech is looked for in one frame of ten.
+    assert run(name, scene, silence=5) == pytest.approx(5, abs=0.3)
+
+
+@every_carrier
+def test_a_bot_that_speaks_keeps_a_silent_caller_on_the_line(name):
+    async def bot(call):
+        call.play(VOICE * 4, L16_8K)
+        await call.quiet()
+        await listener(call)
+
+    async def scene(rig):
+        _, socket, end = await rig.join()
+        await talk(rig, socket, end, 5)
+        alive = rig.bots[0].ended is None
+        await talk(rig, socket, end, 8)
+        await over(rig.bots[0])
+        return alive, rig.bots[0].ended.raw
+
+    assert run(name, scene, bot=bot, silence=4) == (True, "silence")
+
+
+@every_carrier
+def test_limits_can_be_switched_off(name):
+    async def scene(rig):
+        info, _, _ = await rig.join()
+        await asyncio.sleep(100_000)
+        alive = rig.bots[0].ended is None
+        await rig.over(info)
+        return alive
+
+    assert run(name, scene, no_media=0, silence=0, max_duration=0)
+
+
+# --- sockets that are lost ---
+
+
+@every_carrier
+def test_a_lost_socket_is_waited_for_and_then_the_call_is_hung_up(name):
+    async def scene(rig):
+        _, socket, _ = await rig.join()
+        socket.abort()
+        took = await over(rig.bots[0])
+        assert took == pytest.approx(3, abs=0.2)
+        return rig.bots[0].ended.why
+
+    assert run(name, scene) == "network"
+
+
+@every_carrier
+def test_a_second_socket_goes_on_with_the_same_call(name):
+    async def scene(rig):
+        info, socket, _ = await rig.join()
+        call = rig.bots[0]
+        heard = []
+        call.listen(heard.append)
+        socket.abort()
+        await asyncio.sleep(1)
+        answer = await rig.webhook(Offered(info, again=True), Purpose.AFTER)
+        (step,) = [step for step in rig.carrier.read_answer(answer) if isinstance(step, OpenStream)]
+        second = await rig.open(step)
+        end = rig.end(info, step)
+        await rig.flush(second, end)
+        await rig.say(second, end, frame(rig))
+        await asyncio.sleep(20)
+        assert call.ended is None
+        await rig.over(info)
+        return len(rig.bots), len(heard)
+
+    assert run(name, scene, no_media=60) == (1, 1)
+
+
+@every_carrier
+def test_a_socket_for_a_call_that_is_over_is_refused(name):
+    async def scene(rig):
+        info = rig.info()
+        first, second = await rig.offer(info), None
+        socket = await rig.open(first)
+        await rig.flush(socket, rig.end(info, first))
+        answer = await rig.webhook(Offered(info, again=True), Purpose.AFTER)
+        steps = rig.carrier.read_answer(answer)
+        second = next(step for step in steps if isinstance(step, OpenStream))
+        await rig.over(info)
+        late = await rig.open(second)
+        await rig.flush(late, rig.end(info, second))
+        with pytest.raises(SocketClosed):
+            while True:
+                await late.receive()
+        await asyncio.sleep(5)
+        return len(rig.bots)
+
+    assert run(name, scene) in (1, 2)
+
+
+@every_carrier
+def test_a_new_socket_replaces_one_that_is_still_open(name):
+    async def scene(rig):
+        info, _, _ = await rig.join()
+        answer = await rig.webhook(Offered(info, again=True), Purpose.AFTER)
+        steps = rig.carrier.read_answer(answer)
+        step = next(step for step in steps if isinstance(step, OpenStream))
+        second = await rig.open(step)
+        end = rig.end(info, step)
+        await rig.flush(second, end)
+        await rig.say(second, end, frame(rig))
+        assert rig.bots[0].ended is None
+        await rig.over(info)
+        return len(rig.bots)
+
+    assert run(name, scene) == 1
+
+
+@every_carrier
+def test_another_calls_start_in_mid_stream_ends_the_call(name):
+    async def scene(rig):
+        info, socket, _ = await rig.join()
+        other = rig.end(info, OpenStream(url=""), call_id="call-of-somebody-else")
+        await rig.flush(socket, other)
+        await asyncio.sleep(1)
+        return rig.bots[0].ended and rig.bots[0].ended.why
+
+    assert run(name, scene) == "protocol"
+
+
+# --- bots ---
+
+
+@every_carrier
+def test_a_bot_that_fails_is_logged_once_and_the_call_hung_up(name, caplog):
+    async def bot(call):
+        raise RuntimeError("what a bot may do")
+
+    async def scene(rig):
+        await rig.join()
+        await asyncio.sleep(1)
+        return rig.bots[0].ended
+
+    ended = run(name, scene, bot=bot)
+    assert (ended.why, ended.who) == ("bot_error", "bot")
+    errors = [r for r in caplog.records if r.levelno >= logging.ERROR]
+    assert [r.getMessage() for r in errors if "bot" in r.getMessage()] == ["bot failed"]
+
+
+@every_carrier
+def test_a_bot_that_does_not_notice_the_end_is_cancelled(name):
+    cancelled = []
+
+    async def bot(call):
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            cancelled.append(now())
+            raise
+
+    async def scene(rig):
+        info, _, _ = await rig.join()
+        await rig.over(info)
+        ended = now()
+        await asyncio.sleep(10)
+        return cancelled[0] - ended
+
+    assert run(name, scene, bot=bot) == pytest.approx(2, abs=0.1)
+
+
+@every_carrier
+def test_a_bot_that_will_not_stop_is_left_behind_with_an_error(name, caplog):
+    async def bot(call):
+        until = now() + 30
+        while now() < until:
+            try:
+                await asyncio.sleep(30)
+            except asyncio.CancelledError:
+                continue
+
+    async def scene(rig):
+        info, _, _ = await rig.join()
+        await rig.over(info)
+        await asyncio.sleep(6)
+        calls = len(rig.board.calls)
+        await asyncio.sleep(60)
+        return calls
+
+    assert run(name, scene, bot=bot) == 0
+    assert "bot does not stop" in [r.getMessage() for r in caplog.records]
+
+
+@every_carrier
+def test_a_bot_that_hangs_up_twice_hangs_up_once(name):
+    async def bot(call):
+        await asyncio.gather(call.hang_up(), call.hang_up(after_playback=False))
+        await call.hang_up()
+
+    async def scene(rig):
+        await rig.join()
+        await asyncio.sleep(1)
+        return rig.bots[0].ended
+
+    ended = run(name, scene, bot=bot)
+    assert (ended.why, ended.who) == ("completed", "bot")
+
+
+# --- carriers that do not keep up ---
+
+
+@every_carrier
+def test_audio_that_waits_to_be_sent_is_overtaken_by_a_clear(name):
+    """What was due and not written yet must not follow the clear onto the wire."""
+    kind = carriers.get(name)
+    if Clear not in kind.says:
+        pytest.skip("this carrier cannot clear")
+
+    async def bot(call):
+        call.play(VOICE, L16_8K)
+        await asyncio.sleep(0.5)
+        call.clear()
+        await listener(call)
+
+    async def scene(rig):
+        info, socket, end = await rig.join()
+        events = []
+        try:
+            async with asyncio.timeout(2):
+                while True:
+                    events += end.receive(await socket.receive())
+        except TimeoutError:
+            pass
+        await rig.over(info)
+        return events
+
+    events = run(name, scene, bot=bot)
+    kinds = [type(event) for event in events]
+    assert kinds.count(Clear) == 1
+    assert Audio not in kinds[kinds.index(Clear) :]
+    assert Mark not in kinds[kinds.index(Clear) :]
+
+
+# --- the server's end ---
+
+
+@every_carrier
+def test_draining_lets_calls_finish_then_ends_them(name):
+    async def scene(rig):
+        await rig.join()
+        began = now()
+        await rig.board.drain(10.0)
+        return now() - began, rig.bots[0].ended
+
+    took, ended = run(name, scene, no_media=0)
+    assert 10 <= took <= 13
+    assert (ended.why, ended.who) == ("drain", "operator")
+
+
+@every_carrier
+def test_draining_lets_last_words_be_heard(name):
+    async def bot(call):
+        call.play(VOICE[:32000], L16_8K)  # two seconds
+        await listener(call)
+
+    async def scene(rig):
+        await rig.join()
+        began = now()
+        await rig.board.drain(0.0)
+        return now() - began
+
+    assert 1.9 <= run(name, scene, bot=bot, no_media=0) <= 4.5
+
+
+@every_carrier
+def test_draining_an_idle_server_takes_no_time(name):
+    async def scene(rig):
+        began = now()
+        await rig.board.drain(60.0)
+        return now() - began
+
+    assert run(name, scene) == 0
+
+
+@every_carrier
+def test_keys_that_the_socket_can_carry_go_there(name):
+    if Digits not in carriers.get(name).says:
+        pytest.skip("this carrier's socket carries no keys")
+
+    async def bot(call):
+        await call.send_digits("12#")
+        await listener(call)
+
+    async def scene(rig):
+        info, socket, end = await rig.join()
+        (event,) = end.receive(await socket.receive())
+        await rig.over(info)
+        return event
+
+    assert run(name, scene, bot=bot) == Digits("12#")
+
+
+@every_carrier
+def test_the_stream_that_stops_ends_the_call_at_once(name):
+    if Stopped not in carriers.get(name).hears:
+        pytest.skip("this carrier's streams just close")
+
+    async def scene(rig):
+        _, socket, end = await rig.join()
+        await rig.say(socket, end, Stopped("callended"))
+        await asyncio.sleep(0.1)
+        return rig.bots[0].ended
+
+    assert run(name, scene).why == "completed"
+
+
+@every_carrier
+def test_formats_are_those_of_the_stream(name):
+    async def scene(rig):
+        info, _, _ = await rig.join()
+        call = rig.bots[0]
+        await rig.over(info)
+        return call.audio_in, call.audio_out
+
+    kind = carriers.get(name)
+    assert run(name, scene) == (kind.inbound[0], kind.outbound[0])
