@@ -100,12 +100,19 @@ def test_a_bot_that_speaks_keeps_a_silent_caller_on_the_line(name):
         await call.quiet()
         await listener(call)
 
+    async def read(socket):
+        with contextlib.suppress(SocketClosed):
+            while True:
+                await socket.receive()
+
     async def scene(rig):
         _, socket, end = await rig.join()
+        reader = asyncio.create_task(read(socket))
         await talk(rig, socket, end, 5)
         alive = rig.bots[0].ended is None
         await talk(rig, socket, end, 8)
         await over(rig.bots[0])
+        await reader
         return alive, rig.bots[0].ended.raw
 
     assert run(name, scene, bot=bot, silence=4) == (True, "silence")
