@@ -796,12 +796,3 @@ def test_a_carrier_imports_no_io(found: type[Carrier]) -> None:
             assert taken <= SEAM
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in {"open", "print", "input", "exec", "eval", "__import__"}
-
-
-@own
-def test_a_carrier_is_named_in_its_own_module_only(found: type[Carrier]) -> None:
-    word = re.compile(rf"\b{found.name}", re.IGNORECASE)
-    naming = [
-        path.relative_to(SOURCES) for path in SOURCES.rglob("*.py") if word.search(path.read_text())
-    ]
-    assert naming == [Path("carriers") / f"{found.name}.py"]
