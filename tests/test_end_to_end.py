@@ -12,11 +12,12 @@ import pytest
 
 from trunkline import carriers
 from trunkline.bots import echo
-from trunkline.carrier import Control
+from trunkline.carrier import Control, Dial, Hooks, Offer
 from trunkline.config import Settings
 from trunkline.events import Clear, Digit, Digits, Why
 from trunkline.media.formats import L16_8K
 from trunkline.media.tones import DtmfDetector
+from trunkline.rest import Rest
 from trunkline.server import create_app
 from trunkline.sim.clock import run_virtual
 from trunkline.sim.faults import Faults
@@ -24,7 +25,7 @@ from trunkline.sim.in_process import InProcess
 from trunkline.sim.line import How
 from trunkline.sim.measure import speech
 from trunkline.sim.phone import Phone
-from trunkline.sim.program import Outcome, Party
+from trunkline.sim.program import Callee, Outcome, Party
 
 BASE = "https://bot.example.com"
 NAMES = carriers.names()
@@ -460,3 +461,37 @@ def test_a_hundred_calls_at_once(carrier):
         (heard,) = speech(call.heard, 8000)
         assert heard.seconds == pytest.approx(0.2, abs=0.011)
     assert [hole for call in calls for hole in call.holes] == []
+
+
+@pytest.mark.parametrize("carrier", able(Control.DIAL))
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_a_call_to_somebody(carrier, outcome):
+    hooks = Hooks(f"{BASE}/{carrier}")
+    kind = carriers.get(carrier)
+    offer = Offer(
+        stream_url=f"wss://bot.example.com/{carrier}/media",
+        token="unused",
+        hooks=hooks,
+        audio=kind.outbound[0],
+    )
+    wish = Dial(to="+12025550123", from_="+12025550100", offer=offer, ring_timeout=15, key="wish-1")
+
+    async def scene(phone):
+        ours = kind({c.name: c.example for c in kind.credentials})
+        dial_id = await Rest(phone.send).run(carrier, ours.dial(wish))
+        call = await phone.next_call()
+        assert call.id == dial_id
+        assert call.info.to == "+12025550123"
+        await settled(call, 60)
+        return call
+
+    call = play(carrier, greeting(500), scene, callee=Callee(outcome=outcome, ring_s=3))
+    if outcome is Outcome.ANSWER:
+        assert call.how in (How.REST, How.VERB)
+        (heard,) = speech(call.heard, 8000)
+        assert heard.start >= 3
+        assert heard.seconds == pytest.approx(0.5, abs=0.011)
+    else:
+        assert call.how is How.UNANSWERED
+        assert call.line.streams == []
+    assert call.complaints == []

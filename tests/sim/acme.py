@@ -204,6 +204,7 @@ class Acme(Carrier):
                 to=data["to"],
                 from_=data["from"],
                 answer_url=data.get("answer_url", ""),
+                status_url=data.get("status_url", ""),
                 steps=read_document(json.dumps(data.get("steps", []))),
                 ring_timeout=data.get("ring_timeout", 30.0),
                 detect_machine=data.get("detect", False),
@@ -263,7 +264,8 @@ class Server:
             url += f"?{query}"
         headers = {k.decode(): v.decode() for k, v in scope["headers"]}
         if scope["type"] == "http":
-            await self.webhook(Request(method="POST", url=url, headers=headers), receive, send)
+            request = Request(method=scope["method"], url=url, headers=headers)
+            await self.webhook(request, receive, send)
         else:
             await self.media(Request(method="GET", url=url, headers=headers), receive, send)
 
@@ -275,8 +277,8 @@ class Server:
         except BadSignature:
             status = 401
         else:
-            if request.body:
-                self.webhooks.append(request.json())
+            self.methods.append(request.method)
+            self.webhooks.append(request.json() if request.body else dict(request.query))
             answers = self.documents.get(request.path.rpartition("/")[2])
             if answers:
                 body = answers.pop(0) if len(answers) > 1 else answers[0]

@@ -104,20 +104,6 @@ def test_an_order_replaces_what_the_call_does_and_may_keep_the_stream():
     assert call.how is How.DOCUMENT
 
 
-def test_a_redirect_by_get_brings_the_fields_along():
-    server = Server(STREAM, ("hangup", {}))
-
-    async def scene(phone):
-        call = await phone.call()
-        await phone.send(
-            "acme", order("fetch", id=call.id, url="https://bot.test/after", method="GET")
-        )
-        await call.ended(1)
-        return call
-
-    assert play(server, scene).how is How.DOCUMENT
-
-
 def test_rest_can_be_refused_or_its_answer_lost():
     server = Server(STREAM)
 

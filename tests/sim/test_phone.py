@@ -78,3 +78,16 @@ def test_a_phone_that_is_put_away_hangs_up():
 
     play(server, scene)
     assert [c.how for c in calls] == [How.CALLER, How.CALLER]
+
+
+def test_a_phone_may_keep_no_audio():
+    async def scene(phone):
+        call = await phone.call()
+        await call.say(tone(300))
+        await call.wait_for_silence(200)
+        await call.hang_up()
+        return call
+
+    record = play(Server(STREAM, bot=echo), scene, keep_audio=False).record()
+    assert (record.caller, record.bot) == (b"", b"")
+    assert [m.kind for m in record.moments][-2:] == ["hang_up", "stream"]

@@ -11,6 +11,7 @@ from trunkline.sim.exchange import Exchange
 from trunkline.sim.faults import Faults
 from trunkline.sim.in_process import InProcess
 from trunkline.sim.line import How
+from trunkline.sim.network import NotConnected
 from trunkline.sim.phone import Phone
 from trunkline.sim.platform_app import platform_app, serve
 from trunkline.web import Request
@@ -118,3 +119,13 @@ def test_served_for_real_on_the_loopback():
             return answer.status_code
 
     assert asyncio.run(main()) == 404
+
+
+def test_it_answers_http_and_nothing_else():
+    async def main():
+        rest = InProcess(platform_app(Exchange(Acme)))
+        with pytest.raises(NotConnected) as refused:
+            await rest.connect(Request.get("ws://sim/acme/h/p"))
+        return refused.value.status
+
+    assert run_virtual(main()) == 403

@@ -151,10 +151,9 @@ def test_a_refused_socket_leads_to_the_next_step():
     assert any("403" in m.text for m in call.record().moments)
 
 
-def dialled(answer_url="https://bot.test/answer", **more):
-    return order(
-        "place", to="+12025550123", **{"from": "+12025550100"}, answer_url=answer_url, **more
-    )
+def dialled(answer_url="https://bot.test/answer", status_url="https://bot.test/status", **more):
+    urls = {"answer_url": answer_url, "status_url": status_url}
+    return order("place", to="+12025550123", **{"from": "+12025550100"}, **urls, **more)
 
 
 def test_the_server_calls_and_somebody_answers():
@@ -241,3 +240,34 @@ def test_a_transfer_ends_somehow_and_the_server_is_asked_how_to_go_on(party, why
     assert call.now == pytest.approx(2 * after, abs=1e-3)
     assert call.line.idle_s == 0
     assert call.how is How.DOCUMENT
+
+
+def test_a_placed_call_tells_nobody_who_did_not_ask():
+    server = Server(STREAM, bot=echo)
+
+    async def scene(phone):
+        await phone.send("acme", dialled(status_url=""))
+        call = await phone.next_call()
+        assert await call.answered()
+        await call.hang_up()
+
+    play(server, scene)
+    assert server.kinds() == ["Offered"]
+
+
+def test_orders_that_overtake_each_other():
+    """The last counts, and one that was replaced before it began leaves nothing behind."""
+    server = Server(STREAM)
+
+    async def scene(phone):
+        call = await phone.call()
+        await asyncio.gather(
+            *(
+                phone.send("acme", order("do", id=call.id, steps=[["pause", {"seconds": n}]]))
+                for n in (50, 60, 2)
+            )
+        )
+        await call.ended(3)
+        return call
+
+    assert play(server, scene).how is How.DOCUMENT

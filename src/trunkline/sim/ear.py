@@ -27,9 +27,14 @@ _JOIN_S = 0.001
 
 
 class Ear:
-    """What the caller of one call has heard. Times are seconds since the call began."""
+    """What the caller of one call has heard. Times are seconds since the call began.
 
-    def __init__(self, recorder: Recorder, *, remember_s: float = 0.0) -> None:
+    Args:
+        recorder: is given all of it, if there is one.
+        remember_s: for how many seconds ``recall`` can tell.
+    """
+
+    def __init__(self, recorder: Recorder | None, *, remember_s: float = 0.0) -> None:
         self.voice_at = -1.0
         """When a voice was last heard; -1 before there was one."""
         self.onset_at = -1.0
@@ -42,7 +47,8 @@ class Ear:
         """L16 at 8 kHz reached the ear from ``at`` on; the level is judged for the whole piece."""
         if not pcm:
             return
-        self._recorder.bot(at, pcm)
+        if self._recorder is not None:
+            self._recorder.bot(at, pcm)
         end = at + L16_8K.ms_in(len(pcm)) / 1000
         if rms(pcm, L16_8K) >= VOICE_RMS:
             if self.voice_at < 0 or at - self.voice_at >= _BREATH_S:

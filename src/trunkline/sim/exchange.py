@@ -78,6 +78,7 @@ class Exchange:
         inbound: the encoding the caller's audio is streamed in; default the carrier's first.
         watch: is told every moment of every call as it happens.
         remember_s: how many seconds of what was heard each ear remembers.
+        keep_audio: whether the records of calls hold audio.
         clock: seconds since the epoch, for signatures.
     """
 
@@ -94,6 +95,7 @@ class Exchange:
         inbound: AudioFormat | None = None,
         watch: Callable[[Moment], None] | None = None,
         remember_s: float = 0.0,
+        keep_audio: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         kind = carriers.get(carrier) if isinstance(carrier, str) else carrier
@@ -109,6 +111,7 @@ class Exchange:
         self.requests: list[RestCall] = []
         self._watch = watch
         self._remember_s = remember_s
+        self._keep_audio = keep_audio
         self.lines: dict[str, Line] = {}
         self.placed: asyncio.Queue[Line] = asyncio.Queue()
         self._past: dict[str, Leg] = {}
@@ -167,6 +170,7 @@ class Exchange:
             inbound=self.inbound,
             status_url=self.hooks.url(Purpose.STATUS),
             remember_s=self._remember_s,
+            keep_audio=self._keep_audio,
         )
         self.lines[call_id] = line
         line.over.add_done_callback(lambda _: self._file(line))

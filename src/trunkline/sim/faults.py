@@ -78,6 +78,7 @@ class Gremlin:
 
     def __init__(self, faults: Faults, place: str = "") -> None:
         self.faults = faults
+        self.place = place
         self._random = random.Random(f"{faults.seed}/{place}")
         self._held: object | None = None
 

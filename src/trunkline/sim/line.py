@@ -71,6 +71,9 @@ class Line:
     Args:
         info: who is on it.
         inbound: the encoding the caller's audio goes out in.
+        status_url: who is told how it ended.
+        remember_s: for how long the ear remembers what it heard.
+        keep_audio: whether the record holds audio, 32 kB a second.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Line:
         inbound: AudioFormat,
         status_url: str,
         remember_s: float = 0.0,
+        keep_audio: bool = True,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.info = info
@@ -98,7 +102,8 @@ class Line:
         self.idle_s = 0.0
         self.streams: list[MediaStream] = []
         self.recorder = recorder
-        self.ear = Ear(recorder, remember_s=remember_s)
+        self.ear = Ear(recorder if keep_audio else None, remember_s=remember_s)
+        self._keep_audio = keep_audio
         self.mouth = Mouth(FRAME_MS)
         self.on_tick: list[Callable[[], None]] = []
         self.on_end: list[Callable[[], Awaitable[None]]] = []
@@ -149,7 +154,9 @@ class Line:
         return until - self._answered_at
 
     def note(self, kind: str, text: str = "", channel: str = "", *, secret: bool = False) -> None:
-        """Take a moment down."""
+        """Take a moment down; marks, which are many, only where all is kept."""
+        if kind == Kind.MARK and not self._keep_audio:
+            return
         self.recorder.note(self.now, kind, text, channel, secret=secret)
 
     # How it begins.
@@ -216,7 +223,7 @@ class Line:
         if faults.drop_after is not None and self._drops_left <= 0:
             faults = replace(faults, drop_after=None)
         self._drops_left -= 1
-        return Gremlin(faults, f"{self.info.call_id}/{len(self.streams)}")
+        return Gremlin(faults, f"{self._gremlin.place}/{len(self.streams)}")
 
     async def _watch(self, stream: MediaStream) -> None:
         closed = await asyncio.shield(stream.closed)
@@ -247,7 +254,7 @@ class Line:
         """Twenty milliseconds have passed: one frame each way, and again, without drift."""
         at = self._answered_at + self._frame * FRAME_MS / 1000
         pcm = self.mouth.frame()
-        if pcm is not None:
+        if pcm is not None and self._keep_audio:
             self.recorder.caller(at - self.began, pcm)
         sent = self.echo(at - self.began, pcm) or self.mouth.silence
         for stream in self.streams:

@@ -48,6 +48,8 @@ class Phone:
         echo: how the line returns what is heard.
         inbound: the encoding the caller's audio is streamed in; default the carrier's first.
         watch: is told every moment of every call as it happens.
+        keep_audio: whether records hold what was said and heard, 32 kB a second of each call; a
+            thousand calls at once better go without.
         clock: seconds since the epoch, for signatures.
 
     Raises:
@@ -68,6 +70,7 @@ class Phone:
         echo: Echo | None = None,
         inbound: AudioFormat | None = None,
         watch: Callable[[Moment], None] | None = None,
+        keep_audio: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.exchange = Exchange(
@@ -81,6 +84,7 @@ class Phone:
             inbound=inbound,
             watch=watch,
             remember_s=echo.remember_s if echo else 0.0,
+            keep_audio=keep_audio,
             clock=clock,
         )
         self._speaker = speaker

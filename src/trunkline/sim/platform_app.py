@@ -36,7 +36,9 @@ def platform_app(*exchanges: Exchange) -> ASGIApp:
     by_name = {exchange.carrier.name: exchange for exchange in exchanges}
 
     async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        assert scope["type"] == "http"
+        if scope["type"] != "http":
+            await send({"type": "websocket.close"})
+            return
         carrier, _, rest = _raw_path(scope).removeprefix("/").partition("/")
         host, _, path = rest.partition("/")
         body = await _body(receive)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -102,35 +102,32 @@ class Program:
         """The caller has dialled; the server is asked what to do."""
         self._line.state = CallState.RINGING
         self._line.note(Kind.RINGING, channel=CALLER)
-        self._run(self._fetch(answer_url))
+        self._run(lambda: self._fetch(answer_url))
 
     def ring_out(self, place: Place, callee: Callee) -> None:
         """The server has dialled; somebody picks up, or does not."""
         self._line.tag = place.tag
-        self._line.status_url = place.status_url or self._line.status_url
-        self._run(self._dial(place, callee))
+        self._line.status_url = place.status_url  # no other is known for a call that was placed
+        self._run(lambda: self._dial(place, callee))
 
     def instruct(self, steps: Sequence[Step], *, keep_stream: bool) -> None:
         """An order over REST: do this now, in place of what the call does."""
-        self._run(self._turn(steps, keep_stream))
+        self._run(lambda: self._turn(steps, keep_stream))
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, work: Callable[[], Awaitable[None]]) -> None:
         """Follow ``work`` in place of what is being followed."""
         if self._line.reason is not None:
-            work.close()
             return
         if self._task is not None:
             self._task.cancel()
         self._task = self._line.errands.start(self._guarded(work), "program")
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except TrunklineError as error:
             self._line.note(Kind.FAULT, str(error), BOT)
             self._line.end(EndReason(Why.FAILED, Who.CARRIER), How.WEBHOOK)
-        finally:
-            work.close()  # one that was cancelled before it began
 
     async def _stop(self) -> None:
         if self._task is not None:

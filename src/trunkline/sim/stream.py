@@ -157,6 +157,7 @@ class MediaStream:
 
     def _return(self, name: str) -> None:
         if not self._gremlin.strikes(self._gremlin.faults.lose_marks):
+            self._note(Kind.MARK, name, CARRIER)
             self.post(Mark(name))
 
     def _arm(self) -> None:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
-
-import msgspec
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from ..carrier import Carrier
 from ..events import Notice
@@ -92,9 +90,10 @@ class Webhooks:
 
 def _as_get(request: Request) -> Request:
     """The same fields in the query: what carriers do that are told to use GET."""
-    fields = request.body.decode()
-    if not request.headers.get("content-type", "").endswith("x-www-form-urlencoded"):
-        return msgspec.structs.replace(request, method="GET", body=b"")
+    if request.headers.get("content-type", "").endswith("json"):
+        fields = urlencode({k: v for k, v in request.json().items() if isinstance(v, str)})
+    else:
+        fields = request.body.decode()
     parts = urlsplit(request.url)
     query = "&".join(part for part in (parts.query, fields) if part)
     return Request.get(urlunsplit(parts._replace(query=query)))
