@@ -36,10 +36,10 @@ app = typer.Typer(
 )
 
 
-def main() -> None:
-    """Entry point of the ``trunkline`` command."""
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the ``trunkline`` command; ``arguments`` are the command line's by default."""
     try:
-        app()
+        app(arguments)
     except TrunklineError as error:
         fail(str(error))
 
@@ -185,6 +185,9 @@ def carriers(
 def demo(
     carrier: Annotated[str, typer.Option(help="the carrier whose protocol is spoken")] = "",
     out: Annotated[Path, typer.Option(help="where recording and picture go")] = Path("calls"),
+    fast: Annotated[
+        bool, typer.Option("--fast", help="in one process and in virtual time, in seconds")
+    ] = False,
 ) -> None:
     """A recorded person calls the talking parrot, offline, and the call is checked.
 
@@ -193,10 +196,14 @@ def demo(
     from rich.console import Console
 
     from . import carriers as found
-    from .demo import run_demo
+    from .demo import Demo
+    from .sim.clock import run_virtual
 
     name = found.get(carrier).name if carrier else found.names()[0]
-    _run(lambda: run_demo(name, out, Console()))
+    the_demo = Demo(name, out, Console())
+    if fast:
+        raise typer.Exit(run_virtual(the_demo.run_virtual()))
+    _run(the_demo.run)
 
 
 @app.command()

@@ -30,16 +30,19 @@ from .bots.hibari import Hibari
 from .bots.parrot import STORY, Parrot
 from .bots.whisper import Whisper
 from .call import Call
+from .config import Settings
 from .errors import TrunklineError
 from .events import Who
 from .media.formats import L16_16K, AudioFormat, Encoding
 from .media.transcode import convert
+from .server import create_app
 from .sim.caller import PhoneCall
 from .sim.exchange import RestCall
+from .sim.in_process import InProcess
 from .sim.line import How
 from .sim.live import Live
 from .sim.measure import Measures, Span, measure
-from .sim.network import RealNetwork
+from .sim.network import Network, RealNetwork
 from .sim.one_call import save
 from .sim.people import Clip, clips
 from .sim.phone import Phone
@@ -47,7 +50,7 @@ from .sim.platform_app import platform_app
 from .sim.platform_app import serve as serve_platform
 from .sim.record import BOT, CALLER, CallRecord, Kind
 
-__all__ = ["Check", "bot", "run_demo", "word_errors"]
+__all__ = ["Check", "Demo", "bot", "word_errors"]
 
 STARTED_WITHIN_S = 30.0
 LISTENED_S = 3.0
@@ -58,18 +61,14 @@ ASKS_FOR_STORY = "Please tell me a story."
 
 
 class _Line(Struct):
-    """What the server process tells the demo of a turn."""
+    """What the server's process tells the demo: a turn, and when it was."""
 
     stamp: float
-    who: str
-    text: str
-    state: str
-    heard: str
+    turn: Turn
 
 
 def _tell(_: Call, turn: Turn) -> None:
-    line = _Line(time.monotonic(), turn.who.value, turn.text, turn.state.value, turn.heard)
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.buffer.write(msgspec.json.encode(_Line(time.monotonic(), turn)) + b"\n")
     sys.stdout.flush()
 
 
@@ -101,49 +100,97 @@ def _words(text: str) -> list[str]:
     return kept.split()
 
 
-async def run_demo(carrier: str, out: Path, console: Console) -> int:
-    """Hold the demo call; returns the exit status.
+class Demo:
+    """One demo call, judged.
 
     Args:
         carrier: the carrier's name.
         out: the directory that recording and picture go to.
         console: where to tell about it.
-
-    Raises:
-        TrunklineError: it could not even begin.
     """
-    with console.status("Loading voice and ears of the caller …"):
-        speaker, ears = Hibari(), Whisper()
-        await asyncio.gather(speaker.warm_up(), ears.warm_up())
-    live = Live(console)
 
-    async def speak(text: str) -> tuple[bytes, AudioFormat]:
-        return b"".join([chunk async for chunk in speaker.speak(text)]), speaker.format
+    def __init__(self, carrier: str, out: Path, console: Console) -> None:
+        self.carrier = carrier
+        self.checks: list[Check] = []
+        self._out = out
+        self._console = console
+        self._ears = Whisper()
+        self._voice = Hibari()
+        self._live = Live(console)
 
-    async with Phone(carrier, RealNetwork(), speaker=speak, watch=live.show) as phone:
-        app = platform_app(phone.exchange)
-        async with serve_platform(app) as rest_url, _server(rest_url, console) as (url, turns):
-            console.print(f"A caller rings the parrot at {url} by {carrier}.\n", highlight=False)
-            call = phone.dial(url)
-            heard = _Heard(call)
-            reading = asyncio.create_task(heard.read(turns))
-            try:
-                await _person(call)
-                await heard.settle()
-            finally:
+    async def run(self) -> int:
+        """Hold the call with a server in a process of its own; returns the exit status.
+
+        Raises:
+            TrunklineError: it could not even begin.
+        """
+        with self._console.status("Loading voice and ears of the caller …"):
+            await asyncio.gather(self._voice.warm_up(), self._ears.warm_up())
+        async with self._phone(RealNetwork()) as phone:
+            app = platform_app(phone.exchange)
+            async with serve_platform(app) as rest_url, _server(rest_url, self._console) as server:
+                url, output = server
+                self._say(f"A caller rings the parrot at {url} by {self.carrier}.\n")
+                heard = _Heard(phone.dial(url))
+                reading = asyncio.create_task(heard.read(output))
+                await _person(heard.call)
+                await asyncio.sleep(0.2)  # the server's account cannot lag behind any more
                 reading.cancel()
                 await asyncio.wait([reading])
-        record = call.record()
-        with console.status("Listening to the recording …"):
-            checks = await _checks(call, heard, record, ears, phone.exchange.requests)
-    failed = not all(check.ok for check in checks)
-    record = call.record(verdict="failed" if failed else "passed", failed=failed)
-    live.finish(record)
-    _report(checks, console)
-    save(record, out / f"demo-{carrier}", console)
-    if not failed:
-        _tell_how_to_go_on(carrier, console)
-    return int(failed)
+            failed = await self._judge(heard, phone)
+        if not failed:
+            self._tell_how_to_go_on()
+        return int(failed)
+
+    async def run_virtual(self) -> int:
+        """The same in one process and in virtual time, where it takes as long as its thinking.
+
+        Call it on a ``VirtualTimeLoop``.
+        """
+        base = "http://bot.test"
+        listening: list[_Heard] = []
+        parrot = Parrot(on_turn=lambda _, turn: listening[0].told(turn, listening[0].call.now))
+        async with self._phone(None) as phone:
+            settings = Settings(public_url=base, simulator_url="http://simulator.test")
+            app = create_app(parrot, settings, send=phone.send)
+            async with InProcess(app) as phone.network:
+                listening.append(_Heard(phone.dial(base)))
+                await _person(listening[0].call)
+            return int(await self._judge(listening[0], phone))
+
+    def _phone(self, network: Network | None) -> Phone:
+        async def speak(text: str) -> tuple[bytes, AudioFormat]:
+            return b"".join([chunk async for chunk in self._voice.speak(text)]), self._voice.format
+
+        return Phone(self.carrier, network, speaker=speak, watch=self._live.show)
+
+    async def _judge(self, heard: _Heard, phone: Phone) -> bool:
+        with self._console.status("Listening to the recording …"):
+            self.checks = await _checks(heard, self._ears, phone.exchange.requests)
+        failed = not all(check.ok for check in self.checks)
+        record = heard.call.record(verdict="failed" if failed else "passed", failed=failed)
+        self._live.finish(record)
+        self._report()
+        save(record, self._out / f"demo-{self.carrier}", self._console)
+        return failed
+
+    def _report(self) -> None:
+        table = Table(show_header=False, box=None, pad_edge=False)
+        for check in self.checks:
+            mark = "[green]✓[/]" if check.ok else "[bold red]✗[/]"
+            table.add_row(mark, check.what, f"[dim]{check.found}[/]")
+        self._console.print()
+        self._console.print(table)
+
+    def _tell_how_to_go_on(self) -> None:
+        self._say(
+            "\nTo keep the bot running and call it yourself:\n"
+            "  trunkline serve trunkline.bots.parrot:bot --simulator http://127.0.0.1:8099\n"
+            f'  trunkline call --carrier {self.carrier} --say "How are you?"'
+        )
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)
 
 
 # --- the server's process --------------------------------------------------------------------
@@ -246,43 +293,37 @@ class _Heard:
     """What the server understood and said, by its own account; times are the call's."""
 
     def __init__(self, call: PhoneCall) -> None:
-        self._call = call
+        self.call = call
         self.caller: list[str] = []
-        self.cuts: list[tuple[float, str, str]] = []
+        self.cuts: list[tuple[float, str]] = []
 
-    async def read(self, turns: asyncio.StreamReader) -> None:
-        """Read turns until there are no more."""
-        async for text in turns:
+    async def read(self, output: asyncio.StreamReader) -> None:
+        """Read turns, as ``_tell`` prints them, until there are no more."""
+        async for text in output:
             line = msgspec.json.decode(text, type=_Line)
-            at = self._call.now - (time.monotonic() - line.stamp)
-            if line.who == Who.CALLER:
-                self.caller.append(line.text)
-                self._call.line.note(Kind.HEARD, line.text, CALLER)
-            elif line.state == TurnState.BEGUN:
-                self._call.line.note(Kind.SAID, line.text, BOT)
-            elif line.state == TurnState.CUT:
-                self.cuts.append((at, line.text, line.heard))
+            self.told(line.turn, self.call.now - (time.monotonic() - line.stamp))
+
+    def told(self, turn: Turn, at: float) -> None:
+        """Take one turn down."""
+        if turn.who is Who.CALLER:
+            self.caller.append(turn.text)
+            self.call.line.note(Kind.HEARD, turn.text, CALLER)
+        elif turn.state is TurnState.BEGUN:
+            self.call.line.note(Kind.SAID, turn.text, BOT)
+        elif turn.state is TurnState.CUT:
+            self.cuts.append((at, turn.text))
 
     def answers_to(self, said: str) -> str:
         """The reply to what was understood of ``said``, if half of its words were."""
         best = min(self.caller, key=lambda text: word_errors(said, text), default="")
         return f"You said: {best}" if word_errors(said, best) <= 0.5 else ""
 
-    async def settle(self) -> None:
-        """Wait until the server's account cannot lag behind the call any more."""
-        await asyncio.sleep(0.2)
-
 
 # --- what came of it -------------------------------------------------------------------------
 
 
-async def _checks(
-    call: PhoneCall,
-    heard: _Heard,
-    record: CallRecord,
-    ears: Whisper,
-    requests: Sequence[RestCall],
-) -> list[Check]:
+async def _checks(heard: _Heard, ears: Whisper, requests: Sequence[RestCall]) -> list[Check]:
+    call, record = heard.call, heard.call.record()
     first, second = _said()
     measures = measure(record)
     texts = await _listen(record, ears)
@@ -292,7 +333,7 @@ async def _checks(
         _understood("the bot understands a person", first.text, heard.caller),
         _audible("… and says it back, audibly", heard.answers_to(first.text), texts),
         Check("a key is named", "pressed" in audible and "5" in _digits(audible), "key 5"),
-        _barge_in(heard, measures, record),
+        _barge_in(heard, measures),
         _audible("… and what interrupted it is answered", heard.answers_to(second.text), texts),
         Check("goodbye is heard to its end", "goodbye" in _words(_last(texts)), _last(texts)),
         _hung_up(call, requests),
@@ -343,7 +384,7 @@ def _audible(what: str, reply: str, texts: list[str]) -> Check:
     return Check(what, bool(reply) and word_errors(reply, best) <= 0.25, best)
 
 
-def _barge_in(heard: _Heard, measures: Measures, record: CallRecord) -> Check:
+def _barge_in(heard: _Heard, measures: Measures) -> Check:
     what = f"an interruption stops it within {BARGE_IN_MS:.0f} ms"
     cut = next((cut for cut in heard.cuts if cut[1] == STORY), None)
     if cut is None or not measures.barge_ins:
@@ -363,21 +404,3 @@ def _hung_up(call: PhoneCall, requests: Sequence[RestCall]) -> Check:
     sent = ", ".join(f"{request.method} → {request.status}" for request in requests)
     what = "the call is hung up over REST, and that is verified"
     return Check(what, call.how is How.REST and asked, f"{sent or 'nothing'}; ended by {call.how}")
-
-
-def _report(checks: list[Check], console: Console) -> None:
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for check in checks:
-        mark = "[green]✓[/]" if check.ok else "[bold red]✗[/]"
-        table.add_row(mark, check.what, f"[dim]{check.found}[/]")
-    console.print()
-    console.print(table)
-
-
-def _tell_how_to_go_on(carrier: str, console: Console) -> None:
-    console.print(
-        "\nTo keep the bot running and call it yourself:\n"
-        "  trunkline serve trunkline.bots.parrot:bot --simulator http://127.0.0.1:8099\n"
-        f'  trunkline call --carrier {carrier} --say "How are you?"',
-        highlight=False,
-    )
