@@ -6,7 +6,7 @@
     │   └── LocalProtocolError       … by us: an event sent that the stream cannot say now
     ├── Unsupported                  this carrier has no way to express what was asked
     ├── ConfigError                  a setting or credential is missing or unusable; says which
-    ├── Refused                      a peer was turned away at the door; ``status`` is the HTTP answer
+    ├── Refused                      a peer was turned away; ``status`` is the HTTP answer
     │   ├── BadSignature             … its webhook or upgrade is not signed by the carrier
     │   └── BadToken                 … its media token is forged, expired, used or someone else's
     ├── CarrierError                 a carrier's REST API said no; knows whether to try again
