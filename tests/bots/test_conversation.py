@@ -13,7 +13,7 @@ from trunkline.media.formats import L16_8K, L16_16K
 
 from .line import on_a_line
 
-WORD_MS = 300
+WORD_MS = 300  # what each of our voice's words takes
 LOUD = (8192).to_bytes(2, "little", signed=True)  # a quarter of full scale: -12.04 dBFS
 GREETING = Recording("Welcome here.", LOUD * 4800, L16_8K)  # 600 ms
 APOLOGY = Recording("So sorry.", LOUD * 8000, L16_8K)  # 1 s

@@ -25,7 +25,7 @@ _FRAMES_STOPPED_S = 0.25  # a muted caller may send nothing at all rather than s
 # A telephone line gives back our voice weakened by 20 dB at the least, up to 0.3 s later. Nothing
 # that is no louder than that is taken for the caller while we speak.
 _ECHO_DB = -20.0
-_ECHO_MARGIN_DB = 4.0
+_ECHO_MARGIN_DB = 3.0
 _ECHO_TAIL = 352 // WINDOW_MS
 
 

@@ -25,7 +25,7 @@ _RATE = 24_000
 _SEED = 1  # of the noise in the voice: the same text is the same audio
 _QUIET = 0.004  # -48 dBFS; breath and hiss of the voice are at 0.01 and above
 _BEFORE_MS, _AFTER_MS = 30, 180
-_GAIN = 1.8  # the engine speaks at -27 dBFS, people on a telephone at about -22
+_GAIN = 1.4  # the engine speaks at -27 dBFS, people on a telephone rather at -24
 
 
 def trim(samples: NDArray[np.float32], rate: int = _RATE) -> NDArray[np.float32]:

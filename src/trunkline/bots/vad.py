@@ -26,7 +26,16 @@ import numpy as np
 from ..errors import ConfigError
 from .speech import engine
 
-__all__ = ["WINDOW_BYTES", "WINDOW_MS", "Edge", "Silero", "SileroStream", "TurnDetector", "silero"]
+__all__ = [
+    "WINDOW_BYTES",
+    "WINDOW_MS",
+    "Edge",
+    "Silero",
+    "SileroStream",
+    "TurnDetector",
+    "silero",
+    "silero_file",
+]
 
 WINDOW_MS = 32
 WINDOW_BYTES = 1024
@@ -86,6 +95,22 @@ class SileroStream:
         return float(speech[0])
 
 
+def silero_file(package: str = "faster_whisper") -> Path:
+    """The newest model file that an installed package brings along.
+
+    Raises:
+        ConfigError: the package is not installed, or brings none.
+    """
+    # Found without importing the package, which would load PyAV with it.
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ConfigError(f"voice detection needs {package!r}: pip install 'trunkline[demo]'")
+    models = sorted((Path(spec.origin).parent / "assets").glob("silero_vad*.onnx"))
+    if not models:
+        raise ConfigError(f"the installed {package!r} brings no silero_vad file")
+    return models[-1]
+
+
 @cache
 def silero() -> Silero:
     """The model that is installed, loaded once (15 ms).
@@ -93,14 +118,7 @@ def silero() -> Silero:
     Raises:
         ConfigError: there is none.
     """
-    # Found without importing the package, which would load PyAV with it.
-    spec = importlib.util.find_spec("faster_whisper")
-    if spec is None or spec.origin is None:
-        raise ConfigError("voice detection needs 'faster_whisper': pip install 'trunkline[demo]'")
-    models = sorted((Path(spec.origin).parent / "assets").glob("silero_vad*.onnx"))
-    if not models:
-        raise ConfigError("this faster-whisper brings no silero_vad file; version 1.2 does")
-    return Silero(models[-1])
+    return Silero(silero_file())
 
 
 class TurnDetector:
@@ -117,7 +135,7 @@ class TurnDetector:
         speech: float = 0.4,
         pause: float = 0.25,
         begin_ms: int = 96,
-        silence_ms: int = 576,
+        silence_ms: int = 512,
         longest_ms: int = 28_000,
     ) -> None:
         self._speech = speech
