@@ -167,8 +167,10 @@ class PhoneCall:
         """Stop speaking in mid-word."""
         self.line.mouth.shut()
 
-    async def press(self, digits: str) -> None:
+    async def press(self, digits: str, *, secret: bool = False) -> None:
         """Press keys, one after the other: ``0``-``9``, ``*``, ``#``, ``A``-``D``.
+
+        ``secret`` ones are in the record as dots.
 
         Raises:
             CallEnded: the call is over.
@@ -180,7 +182,7 @@ class PhoneCall:
             if index:
                 await asyncio.sleep(_KEY_GAP_S)
             self._must_be_up()
-            self.line.press(digit)
+            self.line.press(digit, secret=secret)
 
     async def hang_up(self, within: float = 20.0) -> None:
         """Hang up, and wait until the carrier has told the server. Twice does no harm.

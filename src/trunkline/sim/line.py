@@ -271,9 +271,9 @@ class Line:
         for look in tuple(self.on_tick):
             look()
 
-    def press(self, digit: str) -> None:
+    def press(self, digit: str, *, secret: bool = False) -> None:
         """The caller presses one key; it travels however this carrier's keys do."""
-        self.note(Kind.KEY, digit, CALLER)
+        self.note(Kind.KEY, digit, CALLER, secret=secret)
         if Digit in self._carrier.hears:
             for stream in self.streams:
                 stream.press(digit, _TONE_MS)
