@@ -490,6 +490,8 @@ class Carrier(ABC):
     """Kinds of ``ToCaller`` event that this carrier's socket can carry."""
     marks: ClassVar[Marks]
 
+    one_format: ClassVar[bool] = False
+    """Whether a stream has one encoding for both ways: the caller's audio then comes in ours."""
     frame: ClassVar[FrameRule] = FrameRule()
     level: ClassVar[Level] = Level.DOCUMENTED
     signs_webhooks: ClassVar[str] = ""

@@ -11,7 +11,7 @@ from trunkline.events import (
     Digits,
     Why,
 )
-from trunkline.media.formats import L16_8K, PCMU_8K
+from trunkline.media.formats import L16_8K, L16_24K, PCMU_8K
 from trunkline.media.tones import DtmfDetector
 from trunkline.sim.line import How
 
@@ -108,3 +108,32 @@ def test_a_call_nobody_ends_is_ended_by_the_carrier_after_hours():
     call = play(server, scene)
     assert (call.how, call.reason.why) == (How.LIMIT, Why.LIMIT)
     assert call.line.idle_s == pytest.approx(4 * 3600)
+
+
+class OneFormat(Acme):
+    """Has one encoding for a whole stream."""
+
+    one_format = True
+    inbound = Acme.outbound
+
+
+@pytest.mark.parametrize(("carrier", "heard"), [(Acme, PCMU_8K), (OneFormat, L16_24K)])
+def test_the_caller_is_streamed_in_the_encoding_of_the_answer_where_there_is_but_one(
+    carrier, heard
+):
+    async def bot(talk):
+        server.talk = talk
+        await talk.until_gone()
+
+    server = Server(("openstream", {**STREAM[1], "audio": "L16/24000"}), bot=bot)
+
+    async def scene(phone):
+        call = await phone.call()
+        await asyncio.sleep(0.5)
+        await call.hang_up()
+
+    play(server, scene, carrier)
+    started, *rest = server.talk.seen
+    assert (started.inbound, started.outbound) == (heard, L16_24K)
+    sizes = {len(e.payload) for e in rest if isinstance(e, Audio)}
+    assert sizes == {heard.bytes_in(20)}

@@ -192,13 +192,14 @@ class Line:
         except (NotConnected, TimeoutError) as error:
             self.note(Kind.FAULT, str(error), BOT)
             return
+        outbound = step.audio or self._carrier.outbound[0]
         started = Started(
             call_id=self._gremlin.faults.forged_call_id or self.info.call_id,
             account_id=self.info.account_id,
             from_=self.info.from_,
             to=self.info.to,
-            inbound=self._inbound,
-            outbound=step.audio or self._carrier.outbound[0],
+            inbound=outbound if self._carrier.one_format else self._inbound,
+            outbound=outbound,
             stream_id=f"s-{len(self.streams) + 1}-{self.info.call_id}",
             parameters=parameters,
         )
