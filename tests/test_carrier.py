@@ -208,7 +208,7 @@ def test_the_formats_a_carrier_takes() -> None:
 
 def test_what_is_not_said_is_the_cautious_thing() -> None:
     assert Acme.level is Level.DOCUMENTED
-    assert Acme.frame == FrameRule(ms=20, whole=False, max_lead_ms=200)
+    assert Acme.frame == FrameRule(ms=20, whole=False, max_lead_ms=600)
     assert (Acme.signs_webhooks, Acme.signs_upgrade, Acme.digits_by_webhook) == ("", False, False)
     assert Acme.signature_covers == frozenset()
 

@@ -15,12 +15,15 @@ MODULES = sorted(SRC.rglob("*.py"))
 
 # The longest there may be, in lines. A file that is longer has its reason beside it.
 FILE_LINES = 500
-CARRIER_LINES = 600
+# A carrier is one file by design: both ends of its wire, door, documents, REST, and their mirrors.
+CARRIER_LINES = 800
 FUNCTION_LINES = 60
 
 # Who may import whom: a module may use those of its own layer and of the layers above it here.
 LAYERS = [
     ["errors", "web", "media", "events", "sockets"],
+    ["wire", "answers"],
+    ["control"],
     ["carrier"],
     ["carriers"],
     ["capabilities"],
@@ -88,7 +91,7 @@ def test_every_carrier_in_the_folder_is_found():
 def test_a_carrier_has_its_own_tests_and_its_own_page(name):
     assert (ROOT / "tests" / "carriers" / f"test_{name}.py").is_file()
     page = (ROOT / "docs" / "carriers" / f"{name}.md").read_text()
-    for heading in ("## Set-up", "## Words", "## Quirks", "## Sources"):
+    for heading in ("## Set-up", "## Their words, ours", "## Quirks", "## Sources"):
         assert heading in page, f"docs/carriers/{name}.md lacks {heading!r}"
 
 
@@ -181,4 +184,4 @@ def test_every_dependency_is_used():
     named = {re.split(r"[^a-zA-Z0-9-]", text)[0] for text in project["dependencies"]}
     modules = {"audioop-lts": "audioop", "pydantic-settings": "pydantic_settings"}
     unused = {name for name in named if modules.get(name, name.replace("-", "_")) not in used}
-    assert unused <= {"websockets"}  # the server's WebSocket implementation, named as a string
+    assert unused == set()

@@ -220,3 +220,33 @@ def test_http_tells_what_never_left_from_what_got_no_answer():
         await sender.close()
 
     asyncio.run(main())
+
+
+class Reluctant(Dying):
+    """A carrier that will not end a call yet."""
+
+    def __init__(self, refusals, *, retryable):
+        super().__init__(tells=False)
+        self.refusals = refusals
+        self.retryable = retryable
+        self.asked = 0
+
+    def hang_up(self, call):
+        yield REQUEST
+        self.asked += 1
+        if self.asked <= self.refusals:
+            raise CarrierError("not yet", status=409, retryable=self.retryable)
+
+
+def test_a_call_that_cannot_be_ended_yet_is_asked_to_end_again():
+    patient = Reluctant(3, retryable=True)
+    run_virtual(Rest(Scripted(*[200] * 9)).end_call(patient, CALL))
+    assert patient.asked == 4
+
+
+@pytest.mark.parametrize(("refusals", "retryable", "asked"), [(9, True, 5), (1, False, 1)])
+def test_a_hang_up_that_is_refused_for_good_is_an_error(refusals, retryable, asked):
+    carrier = Reluctant(refusals, retryable=retryable)
+    with pytest.raises(CarrierError, match="not yet"):
+        run_virtual(Rest(Scripted(*[200] * 9)).end_call(carrier, CALL))
+    assert carrier.asked == asked

@@ -32,7 +32,7 @@ class Settings(BaseSettings):
 
     public_url: str = Field(
         default="",
-        validation_alias=AliasChoices("public_url", "TRUNKLINE_PUBLIC_URL", "PUBLIC_URL"),
+        validation_alias=AliasChoices("TRUNKLINE_PUBLIC_URL", "PUBLIC_URL", "public_url"),
         description="the URL carriers reach this server by, with any path it is mounted under",
     )
     media_url: str = Field(

@@ -124,7 +124,7 @@ class Rest:
         Raises:
             CarrierError, Unsupported: it could not be hung up.
         """
-        await self.run(carrier.name, carrier.hang_up(call))
+        await self._hang_up(carrier, call)
         if not carrier.supports(Control.STATE):
             return False
         for question in range(STATE_QUESTIONS):
@@ -133,6 +133,22 @@ class Rest:
             if await self.run(carrier.name, carrier.state(call)) is CallState.ENDED:
                 return True
         return False
+
+    async def _hang_up(self, carrier: Carrier, call: CallInfo) -> None:
+        """Hang up, again and again where the carrier says that it may work later.
+
+        A call cannot be ended in every state: one that has just begun, say.
+        """
+        pause = FIRST_PAUSE_S
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self.run(carrier.name, carrier.hang_up(call))
+            except CarrierError as error:
+                if not error.retryable or attempt == ATTEMPTS:
+                    raise
+            await asyncio.sleep(pause)
+            pause *= 2
+        return None
 
     async def _exchange(self, carrier: str, request: Request, until: float) -> Response:
         loop = asyncio.get_running_loop()

@@ -147,10 +147,15 @@ class Session:
     # The socket's side.
 
     async def attach(
-        self, socket: Socket, stream: Stream[FromCaller, ToCaller], rest: list[FromCaller]
+        self,
+        socket: Socket,
+        stream: Stream[FromCaller, ToCaller],
+        started: Started,
+        rest: list[FromCaller],
     ) -> None:
-        """Read a socket until it ends. ``rest`` are events that came with its ``Started``."""
+        """Read a socket until it ends. ``rest`` are events that came with its ``started``."""
         self._attachments += 1
+        self._started = started
         old, self._socket, self._stream = self._socket, socket, stream
         self._lost_until = None
         self._reattach_until = 0.0

@@ -509,9 +509,13 @@ def test_offers_that_cannot_be_carried() -> None:
 
 
 def test_the_answer_as_the_simulated_carrier_reads_it() -> None:
-    assert BANDWIDTH.read_answer(BANDWIDTH.answer(CALL, OFFER).response) == [
-        seam.CollectDigits(f"{HOOKS.base}/digits"),
-        seam.OpenStream(url=OFFER.token_url, blocking=True, parameters=dict(OFFER.parameters)),
+    keys, stream, *rest = BANDWIDTH.read_answer(BANDWIDTH.answer(CALL, OFFER).response)
+    assert keys == seam.CollectDigits(f"{HOOKS.base}/digits")
+    assert isinstance(stream, seam.OpenStream)
+    assert (stream.url, stream.blocking) == (OFFER.token_url, True)
+    assert stream.parameters == OFFER.parameters
+    assert stream.name.startswith("t-")
+    assert rest == [
         seam.Redirect(f"{HOOKS.base}/after", "POST"),
         seam.Hangup(),
     ]
@@ -538,7 +542,7 @@ def test_verbs_as_the_simulated_carrier_reads_them() -> None:
         seam.Pause(600.0),
         seam.SendTones("12#"),
         seam.CollectDigits(""),
-        seam.AwaitStream(),
+        seam.AwaitStream("s"),
         seam.Redirect("/x", "POST"),
         seam.TransferTo(to="+15551234567", from_="+1", then_url="/t"),
         seam.TransferTo(to=""),
@@ -893,3 +897,14 @@ def test_platform_modifies() -> None:
     ]
     assert order({"state": "completed"}).status == 200
     assert order({"state": "completed"}).status == 404
+
+
+def test_only_the_stream_of_its_own_name_is_awaited_as_one_with_its_start() -> None:
+    start = "<StartStream name='a' destination='wss://a.example/x' mode='bidirectional'/>"
+    (together,) = BANDWIDTH.read_answer(bxml(f"{start}<StopStream name='a' wait='true'/>"))
+    apart = BANDWIDTH.read_answer(bxml(f"{start}<StopStream name='b' wait='true'/>"))
+    assert together == seam.OpenStream(url="wss://a.example/x", blocking=True, name="a")
+    assert apart == [
+        seam.OpenStream(url="wss://a.example/x", blocking=False, name="a"),
+        seam.AwaitStream("b"),
+    ]

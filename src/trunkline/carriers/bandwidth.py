@@ -21,7 +21,6 @@ lists them. Knows no socket, and of time only how long its access token has to l
 """
 
 # Wire fields keep the carrier's spelling, so that its documentation and this file grep alike.
-# ruff: noqa: N815
 
 from __future__ import annotations
 
@@ -321,7 +320,8 @@ def _start_stream(verb: Element) -> Step:
     if not url.startswith(("wss://", "ws://")) or verb.get("mode") != "bidirectional":
         raise RemoteProtocolError("<StartStream> needs a wss destination and mode bidirectional")
     parameters = {p.get("name", ""): p.get("value", "") for p in verb.iterfind("StreamParam")}
-    return seam.OpenStream(url=url, blocking=False, parameters=parameters)
+    name = verb.get("name", "")
+    return seam.OpenStream(url=url, blocking=False, parameters=parameters, name=name)
 
 
 def _transfer(verb: Element) -> Step:
@@ -334,7 +334,7 @@ def _transfer(verb: Element) -> Step:
 def _stop_stream(verb: Element) -> Step:
     if verb.get("wait") != "true":
         raise RemoteProtocolError("<StopStream> without wait is not simulated")
-    return seam.AwaitStream()
+    return seam.AwaitStream(verb.get("name", ""))
 
 
 _VERBS: Final[Mapping[str, Callable[[Element], Step]]] = {
@@ -357,7 +357,11 @@ def _read_bxml(document: bytes) -> list[Step]:
     steps: list[Step] = []
     for step in seam.read_steps(document, _VERBS):
         before = steps[-1] if steps else None
-        if isinstance(step, seam.AwaitStream) and isinstance(before, seam.OpenStream):
+        if (
+            isinstance(step, seam.AwaitStream)
+            and isinstance(before, seam.OpenStream)
+            and step.name == before.name
+        ):
             steps[-1] = msgspec.structs.replace(before, blocking=True)
         else:
             steps.append(step)

@@ -17,9 +17,9 @@ from math import inf
 
 from msgspec import Struct
 
-from ..carrier import FrameRule, Marks
 from ..events import Audio, Mark
 from .formats import AudioFormat
+from .framing import FrameRule, Marks
 from .passage import Passage
 from .playhead import Playhead
 

@@ -35,6 +35,7 @@ from ..events import (
     MachineDetected,
     Notice,
     Offered,
+    Scripted,
     Started,
     ToCaller,
     Who,
@@ -143,6 +144,8 @@ class Switchboard:
     def _act(self, carrier: Carrier, notice: Notice) -> Response | None:
         if isinstance(notice, Offered):
             return self._offered(carrier, notice.call, again=notice.again)
+        if isinstance(notice, Scripted):
+            return notice.response
         if isinstance(notice, Ended):
             self._ended(carrier, notice)
         elif isinstance(notice, DigitPressed):
@@ -290,7 +293,7 @@ class Switchboard:
         except SocketClosed as closed:
             log.info("socket left early", extra={"carrier": carrier.name, "code": closed.code})
         else:
-            await session.attach(socket, stream, rest)
+            await session.attach(socket, stream, started, rest)
 
     async def _handshake(
         self, carrier: Carrier, stream: Stream[FromCaller, ToCaller], socket: Socket

@@ -201,6 +201,7 @@ class Line:
             inbound=outbound if self._carrier.one_format else self._inbound,
             outbound=outbound,
             stream_id=f"s-{len(self.streams) + 1}-{self.info.call_id}",
+            stream_name=step.name,
             parameters=parameters,
         )
         stream = MediaStream(
@@ -233,9 +234,10 @@ class Line:
             self.idle(True)
         await stream.ended()
 
-    async def streams_closed(self) -> None:
-        """Wait until no media socket is open."""
-        if open_ones := [s.closed for s in self.streams if not s.closed.done()]:
+    async def streams_closed(self, name: str = "") -> None:
+        """Wait until no media socket is open, or none of that name."""
+        streams = [s for s in self.streams if name in ("", s.name)]
+        if open_ones := [s.closed for s in streams if not s.closed.done()]:
             await asyncio.wait(open_ones)
 
     async def close_streams(self, reason: str) -> None:

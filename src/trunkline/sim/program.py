@@ -217,7 +217,7 @@ class Program:
             if step.blocking:
                 await line.streams_closed()
         elif isinstance(step, AwaitStream):
-            await line.streams_closed()
+            await line.streams_closed(step.name)
         elif isinstance(step, CollectDigits):
             line.digits_url = step.url
         elif isinstance(step, SendTones):

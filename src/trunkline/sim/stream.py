@@ -76,6 +76,7 @@ class MediaStream:
         on_digits: Callable[[str], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self.name = started.stream_name
         self.complaints: list[str] = []
         self.closed: asyncio.Future[SocketClosed] = self._loop.create_future()
         self.buffer = PlayoutBuffer(started.outbound, carrier.marks)

@@ -1,0 +1,101 @@
+"""One end of a media socket's protocol, without the socket; and how JSON messages are read.
+
+Sans-IO: a stream is fed messages and drained of replies. Which carrier's, it does not know.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from .errors import RemoteProtocolError
+from .events import Extra
+
+__all__ = ["Shapes", "Stream"]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class Stream(ABC, Generic[In, Out]):
+    """One end of a media socket's protocol, without the socket.
+
+    ``In`` is what the other end tells us, ``Out`` what we tell it. A ``str`` message is a
+    WebSocket text frame, ``bytes`` a binary one.
+    """
+
+    def __init__(self) -> None:
+        self._queue: list[str | bytes] = []
+
+    @abstractmethod
+    def receive(self, message: str | bytes) -> Sequence[In]:
+        """Read one message.
+
+        A reply that the protocol owes is queued, not returned: drain ``outgoing`` afterwards.
+
+        Raises:
+            RemoteProtocolError: the message breaks the protocol; nothing else, on any input.
+        """
+
+    @abstractmethod
+    def send(self, event: Out) -> None:
+        """Queue the message or messages that say ``event``.
+
+        Raises:
+            LocalProtocolError: this end cannot say it, or not yet.
+        """
+
+    def put(self, message: object) -> None:
+        """Queue a message as JSON text: a struct, or a mapping."""
+        self._queue.append(msgspec.json.encode(message).decode())
+
+    def outgoing(self) -> list[str | bytes]:
+        """Hand out, once, the messages queued for the other end."""
+        queue = self._queue
+        if queue:
+            self._queue = []
+        return queue
+
+
+Shape = TypeVar("Shape", bound=Struct)
+
+
+class Shapes(Generic[Shape]):
+    """Reads JSON text messages of a declared set of shapes (tagged ``msgspec`` structs).
+
+    A message with a tag that is not declared becomes ``Extra``; anything else that does not fit
+    is the peer's protocol error.
+    """
+
+    def __init__(self, union: Any, tag: str) -> None:
+        self._decoder: msgspec.json.Decoder[Shape] = msgspec.json.Decoder(union, strict=False)
+        self._tag = tag
+        members: tuple[type[Struct], ...] = getattr(union, "__args__", (union,))
+        self._known = {member.__struct_config__.tag for member in members}
+
+    def read(self, message: str | bytes) -> Shape | Extra:
+        """Decode one text message.
+
+        Raises:
+            RemoteProtocolError: it is binary, no JSON object, or a known shape malformed.
+        """
+        if not isinstance(message, str):
+            raise RemoteProtocolError("a binary message, where the protocol has only text")
+        try:
+            return self._decoder.decode(message)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            return self._unknown(message, error)
+
+    def _unknown(self, message: str, error: Exception) -> Extra:
+        try:
+            fields = msgspec.json.decode(message, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            raise RemoteProtocolError(f"unreadable message: {error}") from None
+        kind = fields.pop(self._tag, None)
+        if not isinstance(kind, str) or kind in self._known:
+            raise RemoteProtocolError(f"malformed message: {error}") from None
+        return Extra(kind, fields)
