@@ -236,7 +236,7 @@ def test_we_may_speak_again_before_the_echo_is_over():
 def test_silence_before_any_echo_changes_nothing():
     async def scene(stage):
         stage.ears.expect_echo(None)
-        await stage.speak(ECHO * 12 + VOICE * 3)
+        await stage.speak(SILENCE * 12 + ECHO * 3)
 
     assert hearing(scene).kinds == [SpeechStarted]
 

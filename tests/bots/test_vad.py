@@ -60,6 +60,26 @@ def test_a_cut_begins_afresh():
     assert [detector.push(YES) for _ in range(3)] == [None, None, START]
 
 
+def test_faint_speech_begins_no_turn_unless_some_of_it_is_loud():
+    detector = TurnDetector()
+    assert [detector.push(YES, faint=True) for _ in range(50)] == [None] * 50
+    assert detector.push(YES) is START
+
+
+def test_loud_noise_between_faint_speech_is_no_turn():
+    detector = TurnDetector()
+    for _ in range(20):
+        assert detector.push(YES, faint=True) is None
+        assert detector.push(NO) is None
+
+
+def test_within_a_turn_faint_speech_is_silence():
+    detector = TurnDetector()
+    for _ in range(3):
+        detector.push(YES)
+    assert [detector.push(YES, faint=True) for _ in range(16)] == [None] * 15 + [END]
+
+
 @given(st.lists(st.sampled_from([YES, MAYBE, NO]), max_size=300))
 def test_beginnings_and_ends_take_turns(probabilities):
     found = [edge for _, edge in edges(probabilities, longest_ms=640)]

@@ -128,7 +128,7 @@ class Ears:
 
     def _hear_window(self, window: bytes, probability: float) -> None:
         self._kept += window
-        edge = self._detector.push(0.0 if self._is_echo(window) else probability)
+        edge = self._detector.push(probability, faint=self._is_echo(window))
         if edge is Edge.STARTED:
             self._heard.put_nowait(SpeechStarted())
             self._look_later(_FRAMES_STOPPED_S)

@@ -68,11 +68,14 @@ def _misheard(history: History) -> int:
 
 
 def _unheard(history: History) -> str:
-    """What the caller has not heard of our last turn, if they interrupted it."""
-    ours = [turn for turn in history if turn.who is Who.BOT]
-    if not ours or ours[-1].state is not TurnState.CUT:
-        return ""
-    return " ".join(ours[-1].text.split()[len(ours[-1].heard.split()) :])
+    """What the caller has not heard of the turn they interrupted last, and not since."""
+    said: set[str] = set()
+    for turn in reversed(history):
+        if turn.who is Who.BOT and turn.state is TurnState.CUT:
+            rest = " ".join(turn.text.split()[len(turn.heard.split()) :])
+            return "" if rest in said else rest
+        said.add(turn.text)
+    return ""
 
 
 def key_rules(keys: str, history: History) -> Reply:

@@ -145,23 +145,31 @@ class TurnDetector:
         self._longest = longest_ms // WINDOW_MS
         self.cut()
 
-    def push(self, probability: float) -> Edge | None:
-        """The next window's probability; whether a turn begins or ends with it."""
-        return self._during(probability) if self.speaking else self._before(probability)
+    def push(self, probability: float, *, faint: bool = False) -> Edge | None:
+        """The next window's probability; whether a turn begins or ends with it.
+
+        A ``faint`` window may be somebody else's speech: no turn begins with nothing but those,
+        and within one they count as silence.
+        """
+        if self.speaking:
+            return self._during(0.0 if faint else probability)
+        return self._before(probability, faint=faint)
 
     def cut(self) -> None:
         """Begin afresh: no turn is going on."""
         self.speaking = False
         self._voiced = 0
+        self._clear = False
         self._quiet = 0
         self._length = 0
 
-    def _before(self, probability: float) -> Edge | None:
+    def _before(self, probability: float, *, faint: bool) -> Edge | None:
         if probability >= self._speech:
             self._voiced += 1
+            self._clear = self._clear or not faint
         elif probability < self._pause:
-            self._voiced = 0
-        if self._voiced < self._begin:
+            self.cut()
+        if self._voiced < self._begin or not self._clear:
             return None
         self.cut()
         self.speaking = True

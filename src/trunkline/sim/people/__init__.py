@@ -20,7 +20,7 @@ __all__ = ["Clip", "clips"]
 class Clip(Struct, frozen=True):
     """One recorded sentence.
 
-    ``audio`` is in ``format`` and begins and ends with about a quarter of a second of the
+    ``audio`` is in ``format`` and begins and ends with a tenth of a second or so of the
     room's own quiet; ``text`` is what is said, in lower case and without punctuation.
     """
 
@@ -37,7 +37,7 @@ class Clip(Struct, frozen=True):
 
 @cache
 def clips() -> tuple[Clip, ...]:
-    """All recorded sentences, in the order of the book; 2.9 to 7.1 s long, 25 s together."""
+    """All recorded sentences, in the order of the book; 2.7 to 6.7 s long, 23 s together."""
     here = files(__name__)
     lines = (here / "clips.tsv").read_text("utf-8").splitlines()
     named = (line.split("\t") for line in lines)
