@@ -163,6 +163,8 @@ class Carrier(ABC):
     """What a signature is computed over; nothing where it is only a secret sent along."""
     signs_upgrade: ClassVar[bool] = False
     """Whether the WebSocket upgrade carries proof of its own (the token is checked anyway)."""
+    reconnects: ClassVar[bool] = False
+    """Whether the carrier, having lost a media socket, opens it again by itself, at the same URL."""
     digits_by_webhook: ClassVar[bool] = False
     """Whether the caller's keys come by webhook rather than on the socket."""
     limitations: ClassVar[tuple[str, ...]] = ()

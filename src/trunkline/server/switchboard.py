@@ -268,6 +268,13 @@ class Switchboard:
             BadToken: it does not open this door.
         """
         try:
+            if carrier.reconnects and token:
+                # A socket that comes back has nothing but the token it had: good for one call,
+                # and only while that call waits for it.
+                ticket = self._tokens.look(token, carrier.name)
+                session = self._sessions.get((carrier.name, ticket.call_id))
+                if session is not None and session.waiting:
+                    return ticket
             return await self._tokens.take(token, carrier.name)
         except BadToken as error:
             log.warning("socket refused", extra={"carrier": carrier.name, "error": str(error)})

@@ -92,6 +92,22 @@ class Tokens:
         Raises:
             BadToken: forged, expired, for another carrier, or used before.
         """
+        ticket, nonce, expires = self._read(token, carrier)
+        if self._clock() >= expires:
+            raise BadToken("the token has expired")
+        if not await self._used.claim(nonce, expires):
+            raise BadToken("the token was used before")
+        return ticket
+
+    def look(self, token: str, carrier: str) -> Ticket:
+        """What the token says, used up or not: enough only for a call that waits for its socket.
+
+        Raises:
+            BadToken: forged, or for another carrier.
+        """
+        return self._read(token, carrier)[0]
+
+    def _read(self, token: str, carrier: str) -> tuple[Ticket, str, float]:
         if not token:
             raise BadToken("the socket came without a token")
         try:
@@ -99,10 +115,6 @@ class Tokens:
         except Forged:
             raise BadToken("the token is not ours") from None
         for_carrier, call_id, account_id, nonce, expires = fields
-        if self._clock() >= expires:
-            raise BadToken("the token has expired")
         if for_carrier != carrier:
             raise BadToken("the token is for another carrier")
-        if not await self._used.claim(nonce, expires):
-            raise BadToken("the token was used before")
-        return Ticket(for_carrier, call_id, account_id)
+        return Ticket(for_carrier, call_id, account_id), nonce, expires
