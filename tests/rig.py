@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+from exchange import Exchange
 from trunkline import carriers
-from trunkline.carrier import Hooks, OpenStream, Purpose
+from trunkline.carrier import Hooks, Instruct, OpenStream, Purpose
 from trunkline.config import Settings
 from trunkline.events import CallInfo, Ended, EndReason, Offered, Started, Why
 from trunkline.server import create_app
-from trunkline.sim.exchange import Exchange, switchboard
 from trunkline.sim.in_process import InProcess
 from trunkline.web import Request
 
@@ -43,11 +43,10 @@ class Rig:
             await bot(call)
 
         self.clock_now = 1_700_000_000.0
-        self.exchange = Exchange(name, base=BASE, clock=self.clock)
-        self.app = create_app(
-            counted, settings(**given), send=switchboard(self.exchange), clock=self.clock
-        )
-        self.carrier = self.exchange.carrier
+        examples = {c.name: c.example for c in self.kind.credentials}
+        self.carrier = self.kind(examples, clock=self.clock)
+        self.exchange = Exchange(self.carrier)
+        self.app = create_app(counted, settings(**given), send=self.send, clock=self.clock)
         self.hooks = Hooks(f"{BASE}/{name}")
 
     def clock(self):
@@ -56,11 +55,9 @@ class Rig:
     async def __aenter__(self):
         self.network = InProcess(self.app)
         await self.network.__aenter__()
-        self.exchange.network = self.network
         return self
 
     async def __aexit__(self, *error):
-        await self.exchange.aclose()
         await self.network.__aexit__(*error)
 
     @property
@@ -80,6 +77,11 @@ class Rig:
     def account(self):
         return self.carrier.given.get("account_id") or self.carrier.given.get("account_sid", "")
 
+    async def send(self, name, request):
+        """The server's REST requests, answered by the carrier's own mirror."""
+        assert name == self.kind.name
+        return self.exchange.rest(request)
+
     async def webhook(self, notice, purpose=Purpose.ANSWER, url="", sign=True):
         request = self.carrier.write_webhook(notice, url or self.hooks.url(purpose))
         return await self.network.request(self.carrier.sign(request) if sign else request)
@@ -91,7 +93,27 @@ class Rig:
 
     async def steps(self, info):
         """What the carrier is asked to do with a call that rings."""
-        return self.carrier.read_answer(await self.webhook(Offered(info)))
+        self.exchange.add(info.call_id)
+        return await self.read(info, await self.webhook(Offered(info)))
+
+    async def again(self, info):
+        """The media socket a call is offered that asks how to go on."""
+        steps = await self.read(info, await self.webhook(Offered(info, again=True), Purpose.AFTER))
+        (step,) = [step for step in steps if isinstance(step, OpenStream)]
+        return step
+
+    async def read(self, info, answer):
+        """The steps of an answer: of its document, or of the REST requests that follow it."""
+        before = len(self.exchange.commands)
+        if answer.body:
+            return self.carrier.read_answer(answer)
+        await asyncio.sleep(0.2)
+        return [
+            step
+            for command in self.exchange.commands[before:]
+            if isinstance(command, Instruct) and command.call_id == info.call_id
+            for step in command.steps
+        ]
 
     def upgrade(self, step, url=""):
         request = Request(method="GET", url=url or step.url, headers=step.headers)

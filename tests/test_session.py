@@ -175,9 +175,7 @@ def test_a_socket_for_a_call_that_is_over_is_refused(name):
         first, second = await rig.offer(info), None
         socket = await rig.open(first)
         await rig.flush(socket, rig.end(info, first))
-        answer = await rig.webhook(Offered(info, again=True), Purpose.AFTER)
-        steps = rig.carrier.read_answer(answer)
-        second = next(step for step in steps if isinstance(step, OpenStream))
+        second = await rig.again(info)
         await rig.over(info)
         late = await rig.open(second)
         await rig.flush(late, rig.end(info, second))
@@ -194,9 +192,7 @@ def test_a_socket_for_a_call_that_is_over_is_refused(name):
 def test_a_new_socket_replaces_one_that_is_still_open(name):
     async def scene(rig):
         info, _, _ = await rig.join()
-        answer = await rig.webhook(Offered(info, again=True), Purpose.AFTER)
-        steps = rig.carrier.read_answer(answer)
-        step = next(step for step in steps if isinstance(step, OpenStream))
+        step = await rig.again(info)
         second = await rig.open(step)
         end = rig.end(info, step)
         await rig.flush(second, end)
