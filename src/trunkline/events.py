@@ -18,6 +18,7 @@ from typing import Any
 from msgspec import Struct
 
 from .media.formats import AudioFormat
+from .web import Response
 
 __all__ = [
     "Answered",
@@ -41,6 +42,7 @@ __all__ = [
     "Offered",
     "Other",
     "Ringing",
+    "Scripted",
     "Started",
     "Stopped",
     "ToCaller",
@@ -249,6 +251,16 @@ class MachineDetected(Struct, frozen=True):
     raw: str = ""
 
 
+class Scripted(Struct, frozen=True):
+    """The call asks a URL that we made for it over REST: what it is told stands in that URL.
+
+    ``response`` tells it, whatever else is known of the call.
+    """
+
+    call: CallInfo
+    response: Response
+
+
 class Ended(Struct, frozen=True):
     """The call is over; the carrier's final word on it."""
 
@@ -266,4 +278,4 @@ class Other(Struct, frozen=True):
     fields: Mapping[str, Any] = {}
 
 
-Notice = Offered | Ringing | Answered | DigitPressed | MachineDetected | Ended | Other
+Notice = Offered | Ringing | Answered | DigitPressed | MachineDetected | Scripted | Ended | Other

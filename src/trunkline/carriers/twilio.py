@@ -18,9 +18,6 @@ Wire facts are from Twilio's pages on Media Streams (2026-03-27), the twilio-pyt
 and its tests; docs/carriers/twilio.md lists them. Knows no socket, and no clock.
 """
 
-# Wire fields keep the carrier's spelling, so that its documentation and this file grep alike.
-# ruff: noqa: N815
-
 from __future__ import annotations
 
 import base64
