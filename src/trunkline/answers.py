@@ -60,7 +60,8 @@ class Offer(Struct, frozen=True, kw_only=True):
 
     ``stream_url`` is the ``wss`` URL without the token; the carrier decides whether the token
     rides in its path (``{stream_url}/{token}``) or elsewhere. ``audio`` is the encoding wanted
-    for our audio; ``parameters`` are custom ones, given back in ``Started``.
+    for our audio; ``parameters`` are custom ones, given back in ``Started``. ``again``: the call
+    was answered before, and had a stream that is gone.
     """
 
     stream_url: str
@@ -68,6 +69,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     hooks: Hooks
     audio: AudioFormat
     parameters: Mapping[str, str] = {}
+    again: bool = False
 
     @property
     def token_url(self) -> str:

@@ -164,7 +164,10 @@ class Carrier(ABC):
     signs_upgrade: ClassVar[bool] = False
     """Whether the WebSocket upgrade carries proof of its own (the token is checked anyway)."""
     reconnects: ClassVar[bool] = False
-    """Whether the carrier, having lost a media socket, opens it again by itself, at the same URL."""
+    """Whether the carrier, having lost a media socket, opens it again by itself at the same URL."""
+    asks_after: ClassVar[bool] = True
+    """Whether a call whose stream is over asks our ``after`` webhook how to go on. One that does
+    not is told by REST: its answers have flows, and an offer ``again`` opens another stream."""
     digits_by_webhook: ClassVar[bool] = False
     """Whether the caller's keys come by webhook rather than on the socket."""
     limitations: ClassVar[tuple[str, ...]] = ()

@@ -96,6 +96,7 @@ class Session:
         hooks: our webhook URLs at this carrier.
         limits: what ends the call by itself.
         on_over: told once, when all is torn down.
+        on_lost: told whenever the call has lost its socket and would take another.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Session:
         hooks: Hooks,
         limits: Limits,
         on_over: Callable[[Session], None],
+        on_lost: Callable[[Session], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.carrier = carrier
@@ -124,6 +126,7 @@ class Session:
         self._hooks = hooks
         self._limits = limits
         self._on_over = on_over
+        self._on_lost = on_lost
         self._socket: Socket | None = None
         self._stream: Stream[FromCaller, ToCaller] | None = None
         self._outbox: deque[ToCaller] = deque()
@@ -232,6 +235,7 @@ class Session:
         log.warning("socket lost", extra=self._who() | {"code": closed.code})
         self._lost_until = max(self.now() + self._limits.reattach, self._reattach_until)
         self.wake()
+        self._on_lost(self)
 
     @property
     def waiting(self) -> bool:

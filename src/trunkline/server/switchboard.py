@@ -8,19 +8,21 @@ it; a socket that brings that token and that call's id is joined to the call, an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
 from ..call import Bot, CallEvent
-from ..carrier import Answer, Carrier, Dismissal, Hooks, Offer, Purpose, Stream
+from ..carrier import Carrier, Dismissal, Hooks, Offer, Purpose, Stream
 from ..errors import (
     BadSignature,
     BadToken,
-    CarrierError,
+    CallEnded,
     Refused,
     RemoteProtocolError,
     TrunklineError,
@@ -45,7 +47,7 @@ from ..media.formats import AudioFormat
 from ..rest import Rest
 from ..session import Limits, Session
 from ..sockets import Socket, SocketClosed
-from ..web import Request, Response
+from ..web import Flow, Request, Response
 from .tokens import Ticket, Tokens
 
 __all__ = ["Switchboard"]
@@ -56,6 +58,9 @@ HANDSHAKE_MESSAGES = 5
 """How many messages may come before the start: carriers send at most one."""
 OFFER_KEPT_S = 60.0
 """How long an answered call is remembered while its socket has not come."""
+STREAM_AWAITED_S = 10.0
+"""How long a call that was answered by REST may be without its socket before it is hung up: it
+asks nobody how to go on, and would stay open. Carriers connect within a second or so."""
 
 
 class _Answered(msgspec.Struct):
@@ -64,6 +69,8 @@ class _Answered(msgspec.Struct):
     info: CallInfo
     response: Response
     until: float
+    settled: asyncio.Event
+    """Its socket came, or the call is forgotten."""
     joined: bool = False
 
 
@@ -114,7 +121,7 @@ class Switchboard:
         self._sessions: dict[tuple[str, str], Session] = {}
         self._answered: dict[tuple[str, str], _Answered] = {}
         self._expected = 0
-        self._errands: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[Any]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -161,12 +168,14 @@ class Switchboard:
     def _offered(self, carrier: Carrier, info: CallInfo, *, again: bool) -> Response:
         key = (carrier.name, info.call_id)
         session = self._sessions.get(key)
+        if session is not None and not carrier.asks_after:
+            return Response(204)  # the same webhook again: such a call never asks how to go on
         if session is not None or again:
             # The call asks how to go on, so its stream is gone. Where the call is over too, so
             # be it; one that goes on gets another stream, with a token of its own.
             if session is None or not session.lose():
                 return self._dismissed(carrier, info, Dismissal.DONE)
-            return self._accepted(carrier, session.info)
+            return self._accepted(carrier, session.info, again=True)
         self._forget_expired()
         if answered := self._answered.get(key):
             return answered.response  # the same webhook again: the same answer, so one stream
@@ -175,41 +184,78 @@ class Switchboard:
             return self._dismissed(carrier, info, Dismissal.BUSY)
         return self._accepted(carrier, info)
 
-    def _accepted(self, carrier: Carrier, info: CallInfo) -> Response:
+    def _accepted(self, carrier: Carrier, info: CallInfo, *, again: bool = False) -> Response:
         ticket = Ticket(carrier.name, info.call_id, info.account_id)
         offer = Offer(
             stream_url=self._stream_urls[carrier.name],
             token=self._tokens.mint(ticket),
             hooks=self._hooks[carrier.name],
             audio=self._audio[carrier.name],
+            again=again,
         )
         answer = carrier.answer(info, offer)
         self._forget((carrier.name, info.call_id))
         until = self._clock() + OFFER_KEPT_S
-        self._answered[carrier.name, info.call_id] = _Answered(info, answer.response, until)
+        answered = _Answered(info, answer.response, until, asyncio.Event())
+        self._answered[carrier.name, info.call_id] = answered
         self._expected += 1
-        return self._given(carrier, info, answer)
-
-    def _dismissed(self, carrier: Carrier, info: CallInfo, why: Dismissal) -> Response:
-        return self._given(carrier, info, carrier.dismiss(info, why))
-
-    def _given(self, carrier: Carrier, info: CallInfo, answer: Answer) -> Response:
         if answer.flow is not None:
-            task = asyncio.create_task(self._run_errand(carrier, info, answer))
-            self._errands.add(task)
-            task.add_done_callback(self._errands.discard)
+            # A call that had a stream has a session, which ends it when no other comes.
+            flow = answer.flow
+            run = self._run(carrier, info, flow) if again else self._open(carrier, answered, flow)
+            self._errand(run)
         return answer.response
 
-    async def _run_errand(self, carrier: Carrier, info: CallInfo, answer: Answer) -> None:
-        assert answer.flow is not None
+    def _dismissed(self, carrier: Carrier, info: CallInfo, why: Dismissal) -> Response:
+        answer = carrier.dismiss(info, why)
+        if answer.flow is not None:
+            self._errand(self._run(carrier, info, answer.flow))
+        return answer.response
+
+    def _errand(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    async def _run(self, carrier: Carrier, info: CallInfo, flow: Callable[[], Flow[None]]) -> bool:
+        """Carry out what an answer asks of REST; whether the carrier took it."""
         try:
-            await self._rest.run(carrier.name, answer.flow())
-        except CarrierError as error:
+            await self._rest.run(carrier.name, flow())
+        except CallEnded:
+            self._ended(carrier, Ended(info.call_id, EndReason(Why.COMPLETED, Who.CALLER)))
+        except TrunklineError as error:
             log.error(
                 "call could not be answered",
                 extra={"carrier": carrier.name, "call": info.call_id, "error": str(error)},
             )
-            self._forget((carrier.name, info.call_id))
+            return False
+        return True
+
+    async def _open(
+        self, carrier: Carrier, answered: _Answered, flow: Callable[[], Flow[None]]
+    ) -> None:
+        """Answer a call by REST, and hang it up if its socket does not come."""
+        info = answered.info
+        if await self._run(carrier, info, flow):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(answered.settled.wait(), STREAM_AWAITED_S)
+        key = (carrier.name, info.call_id)
+        if answered.joined or self._answered.get(key) is not answered:
+            return
+        log.warning("no socket came", extra={"carrier": carrier.name, "call": info.call_id})
+        self._forget(key)
+        try:
+            await self._rest.end_call(carrier, info)
+        except TrunklineError as error:
+            log.error(
+                "hang-up failed",
+                extra={"carrier": carrier.name, "call": info.call_id, "error": str(error)},
+            )
+
+    def _lost(self, session: Session) -> None:
+        """A call has lost its socket. Most ask how to go on; any other is told."""
+        if not session.carrier.asks_after and session.lose():
+            self._accepted(session.carrier, session.info, again=True)
 
     def _ended(self, carrier: Carrier, notice: Ended) -> None:
         self._forget((carrier.name, notice.call_id))
@@ -220,6 +266,7 @@ class Switchboard:
         answered = self._answered.pop(key, None)
         if answered is not None and not answered.joined:
             self._expected -= 1
+            answered.settled.set()
 
     def _forget_expired(self) -> None:
         now = self._clock()
@@ -338,6 +385,7 @@ class Switchboard:
         answered = self._answered.get(key)
         if answered is not None and not answered.joined:
             answered.joined = True
+            answered.settled.set()
             self._expected -= 1
         if session := self._sessions.get(key):
             if not session.live:
@@ -359,6 +407,7 @@ class Switchboard:
             self._hooks[carrier.name],
             self._limits,
             self._gone,
+            self._lost,
         )
         self._sessions[key] = session
         self._empty.clear()
@@ -366,7 +415,10 @@ class Switchboard:
         return session
 
     def _gone(self, session: Session) -> None:
-        self._sessions.pop((session.carrier.name, session.info.call_id), None)
+        key = (session.carrier.name, session.info.call_id)
+        del self._sessions[key]
+        if (answered := self._answered.get(key)) and not answered.joined:
+            self._forget(key)  # a second socket that never came
         if not self._sessions:
             self._empty.set()
 
@@ -396,8 +448,10 @@ class Switchboard:
                     break
             except TimeoutError:
                 log.warning("calls still open while stopping", extra={"calls": len(self.calls)})
+        for answered in self._answered.values():
+            answered.settled.set()  # whose socket has not come by now is hung up
         if self._errands:
-            await asyncio.wait(set(self._errands), timeout=5.0)
+            await asyncio.wait(set(self._errands), timeout=20.0)
 
 
 def _fits(carrier: Carrier, request: Request, url: str) -> bool:
