@@ -63,3 +63,17 @@ def test_text_without_words_is_no_audio():
         return [chunk async for chunk in Hibari().speak(" ")]
 
     assert asyncio.run(main()) == []
+
+
+@pytest.mark.speech
+def test_many_calls_share_one_voice():
+    lines = ["You pressed 5.", "Are you still there?", "Mr. Dashwood was 31 years old.", "Goodbye!"]
+
+    async def main():
+        voice = Hibari()
+        alone = [(await record(voice, line)).audio for line in lines]
+        together = await asyncio.gather(*(record(voice, line) for line in lines * 8))
+        return alone, [line.audio for line in together]
+
+    alone, together = asyncio.run(main())
+    assert together == alone * 8
