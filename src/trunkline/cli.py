@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .call import Bot
     from .media.formats import AudioFormat
     from .sim.caller import Speaker
+    from .sim.one_call import Ears
 
 __all__ = ["app", "load_bot", "main"]
 
@@ -244,12 +245,29 @@ def call(
 
     name = found.get(carrier).name if carrier else found.names()[0]
     steps = plan(wav or (), say or (), script)
-    speaker = _voice()
+    speaker, ears = _voice(), _ears()
     _run(
         lambda: one_call(
-            url, name, steps, out, Console(), speaker=speaker, rest_port=rest_port, via=via
+            url,
+            name,
+            steps,
+            out,
+            Console(),
+            speaker=speaker,
+            ears=ears,
+            rest_port=rest_port,
+            via=via,
         )
     )
+
+
+def _ears() -> Ears | None:
+    """What writes down what the caller heard, where the engine is installed."""
+    if importlib.util.find_spec("faster_whisper") is None:
+        return None
+    from .bots.whisper import Whisper
+
+    return Whisper().transcribe
 
 
 def _voice() -> Speaker | None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shutil
 import socket
 import sys
 import time
@@ -183,10 +185,11 @@ class Demo:
         self._console.print(table)
 
     def _tell_how_to_go_on(self) -> None:
+        command = "trunkline" if shutil.which("trunkline") else os.path.relpath(sys.argv[0])
         self._say(
-            "\nTo keep the bot running and call it yourself:\n"
-            "  trunkline serve trunkline.bots.parrot:bot --simulator http://127.0.0.1:8099\n"
-            f'  trunkline call --carrier {self.carrier} --say "How are you?"'
+            "\nTo keep the bot running, and to call it from another terminal:\n"
+            f"  {command} serve trunkline.bots.parrot:bot --simulator http://127.0.0.1:8099\n"
+            f'  {command} call --carrier {self.carrier} --say "How are you?"'
         )
 
     def _say(self, text: str) -> None:

@@ -7,12 +7,15 @@ second ends them. uvicorn's own shutdown, which would close every socket at once
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 __all__ = ["serve"]
+
+log = logging.getLogger("trunkline.server")
 
 
 class _DrainingServer(uvicorn.Server):
@@ -57,6 +60,8 @@ async def serve(
         ws_ping_interval=None,
         access_log=False,
         log_config=None,
+        log_level="warning",  # below that it logs media URLs, and with them tokens
         timeout_graceful_shutdown=5,
     )
+    log.info("listening", extra={"url": f"http://{host}:{port}"})
     await _DrainingServer(config, app, drain_timeout).serve()

@@ -5,7 +5,7 @@ Puts together what the other modules of the simulator do; knows no carrier.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,18 +13,24 @@ from rich.console import Console
 from .. import carriers
 from ..config import simulated_credentials
 from ..errors import ConfigError
-from .caller import Speaker
+from ..media.formats import L16_16K, AudioFormat, Encoding
+from ..media.transcode import convert
+from .caller import PhoneCall, Speaker
 from .deadline import Overdue
 from .live import Live
+from .measure import measure
 from .network import RealNetwork
 from .people import clips
 from .phone import Phone
 from .platform_app import platform_app, serve
-from .record import CallRecord
+from .record import BOT, CallRecord, Kind
 from .script import HangUp, Say, Script, ScriptStep, WaitForSilence, WaitForSpeech
 from .timeline import svg
 
-__all__ = ["one_call", "plan", "save"]
+__all__ = ["Ears", "one_call", "plan", "save"]
+
+Ears = Callable[[bytes], Awaitable[str]]
+"""Writes speech down: L16 at 16 kHz in, words out."""
 
 
 def plan(wavs: Sequence[Path], words: Sequence[str], script: Path | None) -> Script:
@@ -62,6 +68,7 @@ async def one_call(
     console: Console,
     *,
     speaker: Speaker | None,
+    ears: Ears | None,
     rest_port: int,
     via: str = "",
 ) -> int:
@@ -74,6 +81,7 @@ async def one_call(
         out: the directory that recording and picture go to.
         console: where to tell about it.
         speaker: speaks the script's words.
+        ears: writes down what the caller heard: L16 at 16 kHz in, words out.
         rest_port: where the carrier's REST API answers.
         via: an origin to connect to instead of the URL's.
 
@@ -107,10 +115,26 @@ async def one_call(
         trouble = trouble or "; ".join(call.complaints)
         if not call.line.streams:
             trouble = trouble or f"not answered: {call.reason.why.value if call.reason else '?'}"
+        if ears is not None and call.line.streams:
+            console.print()
+            with console.status("Writing down what the caller heard …"):
+                await _write_down(call, ears)
         record = call.record(verdict=trouble or "kept to the protocol", failed=bool(trouble))
     live.finish(record)
     save(record, out / f"call-{carrier}", console)
     return int(bool(trouble))
+
+
+async def _write_down(call: PhoneCall, ears: Ears) -> None:
+    """Note the words of each of the bot's turns, as they can be heard on the recording."""
+    record = call.record()
+    rate = AudioFormat(Encoding.L16, record.rate)
+    for turn in measure(record).turns:
+        if turn.channel == BOT:
+            begin = rate.bytes_in(max(0.0, turn.start - 0.1) * 1000)
+            piece = record.bot[begin : rate.bytes_in((turn.end + 0.2) * 1000)]
+            if words := await ears(convert(piece, rate, L16_16K)):
+                call.line.recorder.note(turn.start, Kind.SAID, words, BOT)
 
 
 def save(record: CallRecord, stem: Path, console: Console) -> None:
