@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from trunkline.errors import RemoteProtocolError
 from trunkline.web import (
+    Recent,
     Request,
     Response,
     basic_auth,
@@ -20,6 +21,7 @@ from trunkline.web import (
     refusal,
     safe_id,
     same,
+    text_of,
     xml_text,
 )
 
@@ -233,3 +235,23 @@ def test_a_refusal_quotes_the_carrier_but_no_phone_number() -> None:
     assert len(str(error)) < 240
     assert "5551112222" not in str(error)
     assert error.code == "21211"
+
+
+# --- what comes again ------------------------------------------------------------------------
+
+
+def test_what_came_not_long_ago_comes_again() -> None:
+    now = [100.0]
+    recent = Recent(60.0, lambda: now[0])
+    assert [recent.repeats(key) for key in ("a", "b", "a")] == [False, False, True]
+    now[0] = 159.9
+    assert recent.repeats("b")  # remembered from the first time on, however often it comes
+    assert not recent.repeats("c")
+    now[0] = 160.0
+    assert [recent.repeats(key) for key in ("a", "c", "a")] == [False, True, True]
+
+
+def test_texts_in_what_json_held() -> None:
+    fields = {"text": "x", "null": None, "number": 7}
+    assert [text_of(fields, name) for name in ("text", "null", "number", "no")] == ["x", "", "", ""]
+    assert [text_of(junk, "text") for junk in (None, [], "text", 7)] == ["", "", "", ""]

@@ -119,7 +119,7 @@ class CollectDigits(Struct, frozen=True):
 
 
 class Redirect(Struct, frozen=True):
-    """An answer's instruction: ask this URL how to go on."""
+    """An answer's instruction: ask this URL how to go on; an empty one, the URL asked before."""
 
     url: str
     method: str = "POST"

@@ -10,8 +10,8 @@ from __future__ import annotations
 import base64
 import hmac
 import re
-from collections.abc import Generator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 # Documents from outside are read by ``read_xml`` alone, which takes none that declares entities.
@@ -30,6 +30,7 @@ from .errors import CarrierError, RemoteProtocolError
 
 __all__ = [
     "Flow",
+    "Recent",
     "Request",
     "Response",
     "basic_auth",
@@ -40,6 +41,7 @@ __all__ = [
     "refusal",
     "safe_id",
     "same",
+    "text_of",
     "xml_text",
 ]
 
@@ -210,6 +212,12 @@ def read_json(body: bytes, shape: type[T]) -> T:
         raise RemoteProtocolError(f"the JSON body cannot be read: {error}") from None
 
 
+def text_of(fields: Any, name: str) -> str:
+    """The text of that name in what JSON held; empty where there is none, or ``fields`` is none."""
+    value = cast("dict[str, Any]", fields).get(name) if isinstance(fields, dict) else None
+    return value if isinstance(value, str) else ""
+
+
 def element(
     name: str, attributes: Mapping[str, str | None] | None = None, *content: Element | str
 ) -> Element:
@@ -306,3 +314,27 @@ def safe_id(value: str) -> str:
     if not _SAFE_ID.fullmatch(value) or value.strip(".") == "":
         raise RemoteProtocolError("an id holds characters that cannot stand in a URL")
     return quote(value, safe="")
+
+
+class Recent:
+    """Remembers keys for so many seconds, to tell what comes again: webhooks, orders.
+
+    Args:
+        seconds: how long.
+        clock: seconds since whenever.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._until: dict[str, float] = {}
+
+    def repeats(self, key: str) -> bool:
+        """Whether ``key`` was asked about not long ago; it is remembered from the first time on."""
+        now = self._clock()
+        while self._until and next(iter(self._until.values())) <= now:
+            del self._until[next(iter(self._until))]
+        if key in self._until:
+            return True
+        self._until[key] = now + self._seconds
+        return False

@@ -1,6 +1,7 @@
-"""One end of a media socket's protocol, without the socket; and how JSON messages are read.
+"""One end of a media socket's protocol, without the socket.
 
-Sans-IO: a stream is fed messages and drained of replies. Which carrier's, it does not know.
+How JSON messages are read, too, and how numbered ones are put in order. Sans-IO: a stream is fed
+messages and drained of replies. Which carrier's, it does not know.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from msgspec import Struct
 from .errors import RemoteProtocolError
 from .events import Extra
 
-__all__ = ["Shapes", "Stream"]
+__all__ = ["InOrder", "Shapes", "Stream"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -99,3 +100,43 @@ class Shapes(Generic[Shape]):
         if not isinstance(kind, str) or kind in self._known:
             raise RemoteProtocolError(f"malformed message: {error}") from None
         return Extra(kind, fields)
+
+
+Item = TypeVar("Item")
+
+
+class InOrder(Generic[Item]):
+    """Puts numbered messages in order, where a carrier lets them overtake each other or come twice.
+
+    What comes in order is handed on at once. One that is missing is waited for until more than
+    ``window`` others are held. A number more than ``restart`` behind is no straggler: the count
+    has begun anew.
+    """
+
+    def __init__(self, window: int, restart: int = 50) -> None:
+        self._window = window
+        self._restart = restart
+        self._next: int | None = None
+        self._held: dict[int, Item] = {}
+
+    def put(self, number: int, item: Item) -> list[Item]:
+        """What can be handed on, now that ``item`` is there."""
+        if self._next is None or self._next - number > self._restart:
+            before = self.rest()
+            self._next = number + 1
+            return [*before, item]
+        if number < self._next:
+            return []  # again, or too late
+        self._held[number] = item
+        if len(self._held) > self._window:
+            self._next = min(self._held)
+        ready: list[Item] = []
+        while self._next in self._held:
+            ready.append(self._held.pop(self._next))
+            self._next += 1
+        return ready
+
+    def rest(self) -> list[Item]:
+        """What is still held, in order: nothing more comes, or the count begins anew."""
+        held, self._held, self._next = self._held, {}, None
+        return [held[number] for number in sorted(held)]

@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from exchange import Exchange
 from golden import Golden, example, stream_ends
 from hypothesis import given
 from hypothesis import strategies as st
 
 import trunkline
+from exchange import Exchange
 from trunkline import carriers, events
 from trunkline.carrier import (
     Carrier,
@@ -781,7 +781,7 @@ PURE = {
     "itertools", "json", "math", "msgspec", "operator", "pybase64", "re", "secrets", "string",
     "struct", "typing", "urllib.parse", "uuid", "xml.etree.ElementTree", "zlib",
 }  # fmt: skip
-SEAM = {"carrier", "errors", "events", "media.formats", "web"}
+SEAM = {"carrier", "errors", "events", "media.formats", "web", "wire"}
 
 
 @own

@@ -34,6 +34,22 @@ def test_the_servers_end_of_a_stream_leads_to_the_next_step():
     assert (call.how, call.reason.who) == (How.VERB, Who.BOT)
 
 
+def test_a_redirect_to_nowhere_asks_the_same_webhook_again():
+    async def bot(talk):
+        await talk.next()
+        await talk.close()
+
+    server = Server(STREAM, ("redirect", {"url": ""}), bot=bot)
+
+    async def scene(phone):
+        call = await phone.call()
+        await call.ended()
+        return call
+
+    play(server, scene)
+    assert [w.get("again") for w in server.webhooks[:3]] == [False, True, True]
+
+
 def test_the_end_of_a_document_ends_the_call():
     server = Server(("pause", {"seconds": 3}))
 

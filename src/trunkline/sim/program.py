@@ -93,6 +93,7 @@ class Program:
         self._party = party
         self._task: asyncio.Task[Any] | None = None
         self._asked = 0
+        self._url = ""
         self._redirects = 0
         line.on_end.append(self._stop)
 
@@ -169,6 +170,7 @@ class Program:
         self._redirects += 1
         if self._redirects > _REDIRECTS:
             raise RemoteProtocolError("the answer documents redirect in a circle")
+        self._url = url = url or self._url
         offered = Offered(self._line.info, again=self._asked > 0, transfer=transfer)
         self._asked += 1
         response = await self._webhooks.send(offered, url, self._gremlin, method=method)

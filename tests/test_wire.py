@@ -1,0 +1,61 @@
+"""Numbered messages put in order; the rest of the wire is tested with the seam."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.wire import InOrder
+
+
+def put(order: InOrder[int], *numbers: int) -> list[list[int]]:
+    return [order.put(number, number) for number in numbers]
+
+
+def test_what_comes_in_order_is_handed_on_at_once() -> None:
+    assert put(InOrder(4), 7, 8, 9) == [[7], [8], [9]]
+
+
+def test_one_that_was_overtaken_is_put_in_its_place() -> None:
+    assert put(InOrder(4), 1, 3, 4, 2, 5) == [[1], [], [], [2, 3, 4], [5]]
+
+
+def test_what_comes_twice_is_heard_once() -> None:
+    assert put(InOrder(4), 1, 1, 3, 3, 2, 2, 3) == [[1], [], [], [], [2, 3], [], []]
+
+
+def test_one_that_never_comes_is_waited_for_no_longer_than_the_window() -> None:
+    order: InOrder[int] = InOrder(2)
+    assert put(order, 1, 3, 4, 6) == [[1], [], [], [3, 4]]
+    assert put(order, 2) == [[]]  # too late
+    assert put(order, 5) == [[5, 6]]
+
+
+def test_a_count_that_begins_anew_is_followed() -> None:
+    order: InOrder[int] = InOrder(4, restart=50)
+    assert put(order, 100, 102, 51, 50, 51) == [[100], [], [], [102, 50], [51]]
+
+
+def test_what_is_held_at_the_end() -> None:
+    order: InOrder[int] = InOrder(4)
+    assert put(order, 1, 4, 3) == [[1], [], []]
+    assert order.rest() == [3, 4]
+    assert order.rest() == []
+    assert put(order, 1) == [[1]]
+
+
+@given(st.permutations(range(40)), st.integers(0, 6))
+def test_nothing_is_doubled_out_of_order_or_held_for_long(arriving: list[int], window: int) -> None:
+    order: InOrder[int] = InOrder(window)
+    heard = [number for one in arriving for number in order.put(one, one)]
+    rest = order.rest()
+    assert len(rest) <= window
+    assert heard + rest == sorted({*heard, *rest})
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=60))
+def test_messages_that_overtake_by_less_than_the_window_all_arrive(delays: list[int]) -> None:
+    # Each is sent at its number and arrives ``delay`` later: at most two overtake it.
+    arriving = sorted(range(1, len(delays) + 1), key=lambda n: (n + delays[n - 1], n))
+    order: InOrder[int] = InOrder(4)
+    order.put(0, 0)
+    heard = [number for one in arriving for number in order.put(one, one)]
+    assert heard == list(range(1, len(delays) + 1))
