@@ -60,6 +60,7 @@ class Line:
 
     async def transfer(self, to, *, from_):
         self.asked.append(("transfer", to, from_))
+        return Why.BUSY
 
 
 def make(audio=PCMU_8K, inbound=PCMU_8K):
@@ -390,7 +391,7 @@ def test_asks_its_line_to_act():
 
     async def main():
         await call.send_digits("1w#")
-        await call.transfer("+1555", from_="+1666")
+        assert await call.transfer("+1555", from_="+1666") is Why.BUSY
         await call.hang_up()
         await call.hang_up(after_playback=False)
 
@@ -459,3 +460,105 @@ def test_what_a_bot_leaves_open_can_be_ended_for_it():
     call.end_utterances()
     step(call, line, 0.5)
     assert utterance.state is UtteranceState.PLAYED
+
+
+# --- keys ---
+
+
+async def press(call, keys, gap=1.0):
+    for key in keys:
+        await asyncio.sleep(gap)
+        call.happened(Digit(key))
+
+
+async def collect(call, keys, gap=1.0, **options):
+    """What is collected while somebody presses ``keys``, and how long that took."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    pressing = asyncio.create_task(press(call, keys, gap))
+    got = await call.collect_digits(**options)
+    took = loop.time() - began
+    pressing.cancel()
+    return got, pytest.approx(took)
+
+
+@pytest.mark.parametrize(
+    ("keys", "options", "got", "took"),
+    [
+        ("1234", {"count": 4}, "1234", 4),
+        ("123456", {"count": 4}, "1234", 4),
+        ("12#", {}, "12", 3),
+        ("12#", {"count": 3}, "12", 3),
+        ("12#", {"count": 3, "terminator": ""}, "12#", 3),
+        ("12*", {"terminator": "*"}, "12", 3),
+        ("12", {}, "12", 2 + 4),
+        ("12", {"next_timeout": 2.5}, "12", 2 + 2.5),
+        ("", {}, "", 10),
+        ("", {"first_timeout": 3}, "", 3),
+        ("#", {}, "", 1),
+    ],
+)
+def test_keys_are_collected_until_one_of_the_ends(keys, options, got, took):
+    call, _ = make()
+    assert run_virtual(collect(call, keys, **options)) == (got, took)
+
+
+@pytest.mark.parametrize("secret", [False, True])
+def test_secret_keys_reach_nobody_else(secret):
+    call, _ = make()
+    seen = []
+    call.on(seen.append)
+
+    async def main():
+        got, _ = await collect(call, "42#", secret=secret)
+        call.happened(Digit("9"))
+        return got
+
+    assert run_virtual(main()) == "42"
+    others = [] if secret else [Digit("4"), Digit("2"), Digit("#")]
+    assert seen == [*others, Digit("9")]
+
+
+def test_two_may_collect_at_once():
+    call, _ = make()
+
+    async def main():
+        pressing = asyncio.create_task(press(call, "12"))
+        got = await asyncio.gather(call.collect_digits(1), call.collect_digits(2))
+        await pressing
+        return got
+
+    assert run_virtual(main()) == ["1", "12"]
+
+
+def test_the_end_of_the_call_ends_collecting():
+    call, _ = make()
+
+    async def main():
+        collecting = asyncio.create_task(call.collect_digits(4))
+        await press(call, "1")
+        call.over(OVER)
+        assert await collecting == "1"
+        with pytest.raises(CallEnded):
+            await call.collect_digits(4)
+
+    run_virtual(main())
+
+
+def test_no_keys_at_all_cannot_be_asked_for():
+    call, _ = make()
+    with pytest.raises(ValueError, match="at least 1"):
+        run_virtual(call.collect_digits(0))
+
+
+def test_the_end_can_be_waited_for():
+    call, _ = make()
+
+    async def main():
+        first, second = (asyncio.create_task(call.wait()) for _ in range(2))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(call.wait(), 1.0)
+        call.over(OVER)
+        assert await first == await second == await call.wait() == OVER
+
+    run_virtual(main())

@@ -42,6 +42,10 @@ def able(*controls, keys=False):
     ]
 
 
+# Whose transfers, when they fail, ask our webhook how to go on.
+comes_back = [name for name in able(Control.TRANSFER) if carriers.get(name).asks_after]
+
+
 def tone(ms, hz=300):
     wave = (round(8000 * math.sin(2 * math.pi * hz * n / 8000)) for n in range(8 * ms))
     return struct.pack(f"<{8 * ms}h", *wave)
@@ -54,6 +58,7 @@ def play(carrier, bot, scene, *, settings=None, **options):
         phone = Phone(carrier, base=BASE, **options)
         given = {"public_url": BASE, "simulator_url": "http://simulator.test", **(settings or {})}
         app = create_app(bot, Settings(**given), send=phone.send)
+        phone.app = app
         async with InProcess(app) as phone.network, phone:
             result = await scene(phone)
             assert phone.exchange.left_open() == []
@@ -401,6 +406,57 @@ def test_a_transfer_takes_the_call_away_and_leaves_nobody_behind(carrier, outcom
     assert call.line.idle_s < 5
     over = next(m.at for m in call.record().moments if m.kind == "hang_up")
     assert (over - moment.at >= 20) == (outcome is Outcome.ANSWER)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.BUSY, Outcome.NO_ANSWER, Outcome.ANSWER])
+@pytest.mark.parametrize("carrier", comes_back)
+def test_a_transfer_that_fails_brings_the_caller_back_to_the_bot(carrier, outcome):
+    results = []
+
+    async def bot(call):
+        await asyncio.sleep(1)
+        results.append(await call.transfer("+12025550155"))
+        if call.ended is None:
+            call.play(tone(1000), L16_8K)
+        else:
+            results.append(call.ended.why)
+
+    async def scene(phone):
+        call = await phone.call()
+        return await settled(call, 120)
+
+    call = play(carrier, bot, scene, party=Party(outcome=outcome, talk_s=20))
+    record = call.record()
+    if outcome is Outcome.ANSWER:
+        assert results == [Why.COMPLETED, Why.TRANSFERRED]
+        assert speech(record.bot, record.rate) == []
+    else:
+        assert results == [Why(outcome.value)]
+        (heard,) = speech(record.bot, record.rate)
+        assert heard.seconds == pytest.approx(1.0, abs=0.05)
+        (moment,) = [m for m in record.moments if m.kind == "transfer"]
+        # The other party rings for two seconds first; then the bot is back within two.
+        assert heard.start - moment.at <= 2 + 2
+        assert call.how is How.REST
+
+
+@pytest.mark.parametrize("carrier", able(Control.TRANSFER))
+def test_a_server_that_stops_does_not_cut_off_whom_it_transferred(carrier):
+    async def bot(call):
+        await asyncio.sleep(1)
+        await call.transfer("+12025550155")
+
+    async def scene(phone):
+        call = await phone.call()
+        await asyncio.sleep(10)
+        await phone.app.state.trunkline.switchboard.drain(0.0)
+        await asyncio.sleep(1)
+        up = call.reason is None
+        await call.hang_up()
+        await settled(call)
+        return up
+
+    assert play(carrier, bot, scene, party=Party(talk_s=600))
 
 
 @pytest.mark.parametrize("carrier", able(Control.HANG_UP))

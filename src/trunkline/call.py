@@ -1,9 +1,9 @@
 """The call, as a bot author holds it.
 
 A ``Call`` is who is on the line, what they say, and what can be done: speak, stop, press keys,
-transfer, hang up. It knows no carrier, no socket and no clock; the session behind it is a
-``Line``. Nothing here starts a task or a timer: audio reaches a callback in the read loop itself,
-and a reader that iterates waits on the one queue it asked for.
+transfer, hang up. It knows no carrier and no socket; the session behind it is a ``Line``. Nothing
+here starts a task: audio reaches a callback in the read loop itself, and a reader that iterates
+waits on the one queue it asked for.
 
 Audio that comes before anybody listens is kept, up to ten seconds, and handed to the first
 listener, so that a bot may take its time to get ready without losing the caller's first words.
@@ -30,6 +30,7 @@ from .events import (
     Failed,
     MachineDetected,
     Started,
+    Why,
 )
 from .media.formats import AudioFormat
 from .media.playout import Change, ChangeKind, Passage, Playout
@@ -84,8 +85,8 @@ class Line(Protocol):
         """Press keys towards the caller."""
         ...
 
-    async def transfer(self, to: str, *, from_: str) -> None:
-        """Connect the caller with somebody else and leave."""
+    async def transfer(self, to: str, *, from_: str) -> Why:
+        """Connect the caller with somebody else; says how that ended."""
         ...
 
 
@@ -233,6 +234,17 @@ def _weight(event: CallEvent) -> int:
     return len(event.payload) if isinstance(event, Audio) else 0
 
 
+class _Closing(Protocol):
+    def close(self) -> None: ...
+
+
+class _Tap(Struct, frozen=True, eq=False):
+    """Somebody who collects keys; a secret one keeps them from all others."""
+
+    put: Callable[[str], None]
+    secret: bool
+
+
 class Call:
     """A phone call in progress.
 
@@ -258,7 +270,9 @@ class Call:
         self._hearers: list[Callable[[Audio], None]] = []
         self._watchers: list[Callable[[CallEvent], object]] = []
         self._missed: list[CallEvent] | None = []
-        self._feeds: list[_Feed[CallEvent] | _Feed[bytes]] = []
+        self._feeds: list[_Closing] = []
+        self._taps: list[_Tap] = []
+        self._over: asyncio.Future[EndReason] | None = None
         self._utterances: dict[int, Utterance] = {}
         self._speaking = 0
 
@@ -384,14 +398,75 @@ class Call:
         self._must_be_open()
         await self.line.send_digits(digits)
 
-    async def transfer(self, to: str, *, from_: str = "") -> None:
-        """Connect the caller with ``to`` (E.164 or ``sip:``) and leave the call.
+    async def transfer(self, to: str, *, from_: str = "") -> Why:
+        """Connect the caller with ``to`` (E.164 or ``sip:``), and wait how that ends.
+
+        Returns:
+            ``Why.COMPLETED`` when they were connected: the call is then over, for the bot.
+            Otherwise (``BUSY``, ``NO_ANSWER`` …) the caller is back, and the bot goes on.
 
         Raises:
-            CallEnded, Unsupported, CarrierError
+            CallEnded, Unsupported, CarrierError: the caller was never away.
         """
         self._must_be_open()
-        await self.line.transfer(to, from_=from_)
+        return await self.line.transfer(to, from_=from_)
+
+    async def collect_digits(
+        self,
+        count: int | None = None,
+        *,
+        terminator: str = "#",
+        first_timeout: float = 10.0,
+        next_timeout: float = 4.0,
+        secret: bool = False,
+    ) -> str:
+        """Wait for keys and return them, without the terminator.
+
+        Ends with ``count`` keys, with the terminator, or when no further key comes in time, and
+        with what there is when the call ends. Speech goes on meanwhile: clear it on the first
+        key if that is wanted.
+
+        Args:
+            count: how many keys at most; ``None`` for as many as come.
+            terminator: the key that ends it; empty for none.
+            first_timeout: seconds the first key may take.
+            next_timeout: seconds each further key may take.
+            secret: keep the keys from everybody else who watches this call (a transcript, a
+                record); they are never logged, secret or not.
+
+        Raises:
+            CallEnded: the call was over before.
+            ValueError: ``count`` is less than one.
+        """
+        if count is not None and count < 1:
+            raise ValueError("count must be at least 1")
+        self._must_be_open()
+        feed: _Feed[str] = _Feed(0, lambda _: 0)
+        self._open(feed)
+        tap = _Tap(feed.put, secret)
+        self._taps.append(tap)
+        keys = ""
+        try:
+            while count is None or len(keys) < count:
+                async with asyncio.timeout(next_timeout if keys else first_timeout):
+                    key = await anext(feed)
+                if key == terminator:
+                    break
+                keys += key
+        except (TimeoutError, StopAsyncIteration):
+            pass  # what there is, is what was pressed
+        finally:
+            self._taps.remove(tap)
+            self._feeds.remove(feed)
+        return keys
+
+    async def wait(self) -> EndReason:
+        """Wait until the call is over, and say why."""
+        if self.ended is not None:
+            return self.ended
+        if self._over is None:
+            self._over = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self._over)
 
     # What the session tells.
 
@@ -408,11 +483,19 @@ class Call:
 
     def happened(self, event: CallEvent) -> None:
         """Told by the session: anything but audio."""
+        if isinstance(event, Digit) and self._tapped(event.digit):
+            return
         if self._missed is not None:
             self._missed.append(event)
             return
         for watch in list(self._watchers):
             watch(event)
+
+    def _tapped(self, digit: str) -> bool:
+        """Give a key to whoever collects keys; whether it is nobody else's business."""
+        for tap in self._taps:
+            tap.put(digit)
+        return any(tap.secret for tap in self._taps)
 
     def changed(self, change: Change) -> None:
         """Told by the session: what became of an utterance."""
@@ -445,6 +528,8 @@ class Call:
             utterance.settle(UtteranceState.CLEARED, utterance.heard_ms)
         self._utterances.clear()
         self._speaking = 0
+        if self._over is not None and not self._over.done():
+            self._over.set_result(reason)
         for feed in self._feeds:
             feed.close()
 
@@ -452,7 +537,7 @@ class Call:
         if self.ended is not None:
             raise CallEnded(f"the call is over: {self.ended.why}")
 
-    def _open(self, feed: _Feed[CallEvent] | _Feed[bytes]) -> None:
+    def _open(self, feed: _Closing) -> None:
         self._feeds.append(feed)
         if self.ended is not None:
             feed.close()

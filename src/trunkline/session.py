@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from .call import Call
 from .carrier import Control, Hooks, Marks
-from .errors import RemoteProtocolError, TrunklineError
+from .errors import CallEnded, RemoteProtocolError, TrunklineError
 from .events import (
     Audio,
     CallInfo,
@@ -143,6 +143,8 @@ class Session:
         self._last_voice = now
         self._frames = 0
         self._lost_until: float | None = None
+        self._transfer: asyncio.Future[Why] | None = None
+        self._returned: Why | None = None
         self._reattach_until = 0.0
         self._bot_task = self._loop.create_task(self._run_bot(), name=f"bot {info.call_id}")
         self._driver = self._loop.create_task(self._drive(), name=f"call {info.call_id}")
@@ -162,7 +164,10 @@ class Session:
         old, self._socket, self._stream = self._socket, socket, stream
         self._lost_until = None
         self._reattach_until = 0.0
-        self._last_message = self.now()
+        self._last_message = self._last_voice = self.now()
+        if self._returned is not None:
+            self._transferred(self._returned)
+            self._returned = None
         self.wake()
         if old is not None:
             await _close(old, 1000, "replaced")
@@ -204,7 +209,9 @@ class Session:
             self.call.happened(event)
 
     def _stopped(self, event: Stopped) -> None:
-        if self.now() < self._reattach_until:
+        if self._transfer is not None:
+            self._detach()  # the caller is with somebody else; the carrier tells what comes of it
+        elif self.now() < self._reattach_until:
             self._lost_until = self._reattach_until
             self._detach()
         else:
@@ -226,7 +233,7 @@ class Session:
         if socket is not self._socket:
             return
         self._socket = None
-        if self._reason is not None:
+        if self._reason is not None or self._transfer is not None:
             return
         expected = Stopped not in self.carrier.hears and closed.code in (1000, 1001)
         if expected and self.now() >= self._reattach_until:
@@ -297,25 +304,55 @@ class Session:
         self._reattach_until = self.now() + REATTACH_S
         await self._rest.run(self.carrier.name, flow)
 
-    async def transfer(self, to: str, *, from_: str) -> None:
+    async def transfer(self, to: str, *, from_: str) -> Why:
+        if self._transfer is not None:
+            raise CallEnded("the call is being transferred already")
         flow = self.carrier.transfer(self.info, to, from_=from_, hooks=self._hooks)
-        self._reattach_until = self.now() + REATTACH_S  # the stream may stop before the answer
-        await self._rest.run(self.carrier.name, flow)
-        self.confirmed = True  # the call goes on without us: not ours to hang up any more
-        self.finish(EndReason(Why.TRANSFERRED, Who.BOT))
+        self._transfer = self._loop.create_future()
+        try:
+            await self._rest.run(self.carrier.name, flow)
+            return await asyncio.shield(self._transfer)
+        finally:
+            self._transfer = None
+
+    def back(self, why: Why) -> bool:
+        """A transfer is over and the carrier asks how to go on. Whether the bot takes over again.
+
+        ``why`` is ``COMPLETED`` where the other party was reached.
+        """
+        if why is Why.COMPLETED:
+            self.finish(EndReason(Why.TRANSFERRED, Who.BOT))
+            return False
+        self._returned = why
+        return self.lose()
 
     # What ends it.
 
     def finish(self, reason: EndReason, *, confirmed: bool = False) -> None:
         """End the call; the first reason counts. ``confirmed``: the carrier itself says so."""
         self.confirmed = self.confirmed or confirmed
+        if self._transferred(Why.COMPLETED):
+            # Two people may be talking by now: neither our limits nor our stopping cuts them off.
+            self.confirmed = self.confirmed or reason.why in (Why.LIMIT, Why.DRAIN)
+            reason = EndReason(Why.TRANSFERRED, Who.BOT, reason.raw)
         if self._reason is None:
             self._reason = reason
             self.wake()
 
+    def _transferred(self, why: Why) -> bool:
+        """Tell a bot that waits for a transfer how it ended; whether there is one."""
+        if self._transfer is None or self._transfer.done():
+            return False
+        self._transfer.set_result(why)
+        return True
+
     def drain(self) -> None:
         """The server stops: end the call when what is being said has been heard."""
-        self._finish_after_playback(EndReason(Why.DRAIN, Who.OPERATOR))
+        reason = EndReason(Why.DRAIN, Who.OPERATOR)
+        if self._transfer is not None:
+            self.finish(reason)
+        else:
+            self._finish_after_playback(reason)
 
     def _finish_after_playback(self, reason: EndReason) -> None:
         self.call.end_utterances()
@@ -392,7 +429,7 @@ class Session:
             times.append(self.playout.next_due(now))
             if self._limits.no_media:
                 times.append(self._last_message + self._limits.no_media)
-        if self._limits.silence:
+        if self._limits.silence and self._transfer is None:
             times.append(self._last_voice + self._limits.silence)
         times.append(self._lost_until)
         if self._after_playback is not None:
@@ -407,7 +444,7 @@ class Session:
             self.finish(EndReason(Why.NETWORK, Who.UNKNOWN, "socket lost"))
         elif limits.max_duration and now >= self._began + limits.max_duration:
             self.finish(EndReason(Why.LIMIT, Who.OPERATOR, "max_duration"))
-        elif limits.silence and now >= self._last_voice + limits.silence:
+        elif limits.silence and not self._transfer and now >= self._last_voice + limits.silence:
             self.finish(EndReason(Why.LIMIT, Who.OPERATOR, "silence"))
         elif limits.no_media and self._socket and now >= self._last_message + limits.no_media:
             self.finish(EndReason(Why.LIMIT, Who.OPERATOR, "no_media"))

@@ -13,14 +13,5 @@ __all__ = ["bot"]
 
 async def bot(call: Call) -> None:
     """Return the caller's audio to them until the call ends."""
-    utterance = call.utterance(call.audio_in, live=True)
-
-    def hear(audio: bytes) -> None:
-        utterance.write(audio)
-
-    stop = call.listen(hear)
-    try:
-        # It is never ended by us: what settles it is the end of the call.
-        await utterance.wait()
-    finally:
-        stop()
+    call.listen(call.utterance(call.audio_in, live=True).write)
+    await call.wait()

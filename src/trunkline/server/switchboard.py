@@ -8,7 +8,6 @@ it; a socket that brings that token and that call's id is joined to the call, an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -150,7 +149,7 @@ class Switchboard:
 
     def _act(self, carrier: Carrier, notice: Notice) -> Response | None:
         if isinstance(notice, Offered):
-            return self._offered(carrier, notice.call, again=notice.again)
+            return self._offered(carrier, notice)
         if isinstance(notice, Scripted):
             return notice.response
         if isinstance(notice, Ended):
@@ -165,15 +164,16 @@ class Switchboard:
         if session := self._sessions.get((carrier.name, call_id)):
             session.call.happened(event)
 
-    def _offered(self, carrier: Carrier, info: CallInfo, *, again: bool) -> Response:
+    def _offered(self, carrier: Carrier, notice: Offered) -> Response:
+        info = notice.call
         key = (carrier.name, info.call_id)
         session = self._sessions.get(key)
         if session is not None and not carrier.asks_after:
             return Response(204)  # the same webhook again: such a call never asks how to go on
-        if session is not None or again:
+        if session is not None or notice.again:
             # The call asks how to go on, so its stream is gone. Where the call is over too, so
             # be it; one that goes on gets another stream, with a token of its own.
-            if session is None or not session.lose():
+            if session is None or not _goes_on(session, notice):
                 return self._dismissed(carrier, info, Dismissal.DONE)
             return self._accepted(carrier, session.info, again=True)
         self._forget_expired()
@@ -236,21 +236,20 @@ class Switchboard:
     ) -> None:
         """Answer a call by REST, and hang it up if its socket does not come."""
         info = answered.info
+        about = {"carrier": carrier.name, "call": info.call_id}
         if await self._run(carrier, info, flow):
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(answered.settled.wait(), STREAM_AWAITED_S)
+            except TimeoutError:
+                log.warning("no socket came", extra=about)
         key = (carrier.name, info.call_id)
         if answered.joined or self._answered.get(key) is not answered:
             return
-        log.warning("no socket came", extra={"carrier": carrier.name, "call": info.call_id})
         self._forget(key)
         try:
             await self._rest.end_call(carrier, info)
         except TrunklineError as error:
-            log.error(
-                "hang-up failed",
-                extra={"carrier": carrier.name, "call": info.call_id, "error": str(error)},
-            )
+            log.error("hang-up failed", extra=about | {"error": str(error)})
 
     def _lost(self, session: Session) -> None:
         """A call has lost its socket. Most ask how to go on; any other is told."""
@@ -452,6 +451,10 @@ class Switchboard:
             answered.settled.set()  # whose socket has not come by now is hung up
         if self._errands:
             await asyncio.wait(set(self._errands), timeout=20.0)
+
+
+def _goes_on(session: Session, notice: Offered) -> bool:
+    return session.lose() if notice.transfer is None else session.back(notice.transfer)
 
 
 def _fits(carrier: Carrier, request: Request, url: str) -> bool:
