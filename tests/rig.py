@@ -10,12 +10,12 @@ import itertools
 
 from exchange import Exchange
 from trunkline import carriers
-from trunkline.carrier import Hooks, Instruct, OpenStream, Purpose
+from trunkline.carrier import Hangup, HangUpLeg, Hooks, Instruct, OpenStream, Purpose
 from trunkline.config import Settings
 from trunkline.events import CallInfo, Ended, EndReason, Offered, Started, Why
 from trunkline.server import create_app
 from trunkline.sim.in_process import InProcess
-from trunkline.web import Request
+from trunkline.web import Request, Response
 
 BASE = "https://bot.example.com"
 _numbers = itertools.count(1)
@@ -46,6 +46,7 @@ class Rig:
         examples = {c.name: c.example for c in self.kind.credentials}
         self.carrier = self.kind(examples, clock=self.clock)
         self.exchange = Exchange(self.carrier)
+        self.refusing = 0
         self.app = create_app(counted, settings(**given), send=self.send, clock=self.clock)
         self.hooks = Hooks(f"{BASE}/{name}")
 
@@ -80,7 +81,7 @@ class Rig:
     async def send(self, name, request):
         """The server's REST requests, answered by the carrier's own mirror."""
         assert name == self.kind.name
-        return self.exchange.rest(request)
+        return Response(self.refusing) if self.refusing else self.exchange.rest(request)
 
     async def webhook(self, notice, purpose=Purpose.ANSWER, url="", sign=True):
         request = self.carrier.write_webhook(notice, url or self.hooks.url(purpose))
@@ -97,23 +98,31 @@ class Rig:
         return await self.read(info, await self.webhook(Offered(info)))
 
     async def again(self, info):
-        """The media socket a call is offered that asks how to go on."""
-        steps = await self.read(info, await self.webhook(Offered(info, again=True), Purpose.AFTER))
+        """The media socket a call is offered whose own is gone, be it asked for or told."""
+        if self.kind.asks_after:
+            answer = await self.webhook(Offered(info, again=True), Purpose.AFTER)
+            steps = await self.read(info, answer)
+        else:
+            steps = self.ordered(info)
         (step,) = [step for step in steps if isinstance(step, OpenStream)]
         return step
 
     async def read(self, info, answer):
         """The steps of an answer: of its document, or of the REST requests that follow it."""
-        before = len(self.exchange.commands)
         if answer.body:
             return self.carrier.read_answer(answer)
         await asyncio.sleep(0.2)
-        return [
-            step
-            for command in self.exchange.commands[before:]
-            if isinstance(command, Instruct) and command.call_id == info.call_id
-            for step in command.steps
-        ]
+        return self.ordered(info)
+
+    def ordered(self, info):
+        """The steps that REST has set a call to since this was last asked."""
+        steps = []
+        for command in list(self.exchange.commands):
+            if command.call_id == info.call_id:
+                self.exchange.commands.remove(command)
+                steps += command.steps if isinstance(command, Instruct) else []
+                steps += [Hangup()] if isinstance(command, HangUpLeg) else []
+        return steps
 
     def upgrade(self, step, url=""):
         request = Request(method="GET", url=url or step.url, headers=step.headers)
