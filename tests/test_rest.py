@@ -49,6 +49,13 @@ def test_a_flow_is_sent_each_answer_and_returns_what_it_learned():
     assert run(Scripted(200, 404), REQUEST, ONCE) == [200, 404]
 
 
+def test_a_request_waits_as_long_as_it_says():
+    sender = Scripted(422, 200)
+    later = Request(method="POST", url="https://api.example/x", after=0.5)
+    assert run(sender, REQUEST, later) == [422, 200]
+    assert sender.times[1] - sender.times[0] == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("fault", [500, 502, 503, 504, 429, OSError("reset"), TimeoutError()])
 def test_a_repeatable_request_is_repeated_with_growing_pauses(fault):
     sender = Scripted(fault, fault, fault, 200)

@@ -154,6 +154,8 @@ class Rest:
         loop = asyncio.get_running_loop()
         pause = FIRST_PAUSE_S
         trouble = ""
+        if request.after:
+            await asyncio.sleep(request.after)
         for attempt in range(1, ATTEMPTS + 1):
             response: Response | None = None
             trouble = "timed out"

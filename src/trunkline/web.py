@@ -65,7 +65,7 @@ class Request(Struct, frozen=True, kw_only=True):
     """An HTTP request. Header names are lower case; ``url`` is absolute.
 
     ``repeatable`` says whether sending it twice does no harm; one that is not is never repeated
-    once it may have been carried out.
+    once it may have been carried out. ``after`` is how many seconds to wait before it is sent.
     """
 
     method: str
@@ -73,6 +73,7 @@ class Request(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     body: bytes = b""
     repeatable: bool = True
+    after: float = 0.0
 
     @property
     def path(self) -> str:
