@@ -11,7 +11,7 @@ import pytest
 
 from rig import Rig, listener
 from trunkline import carriers
-from trunkline.carrier import OpenStream
+from trunkline.carrier import Control, OpenStream
 from trunkline.events import Audio, Clear, Digits, Mark, Stopped
 from trunkline.media.formats import L16_8K
 from trunkline.media.tones import dtmf
@@ -401,6 +401,27 @@ def test_the_stream_that_stops_ends_the_call_at_once(name):
         return rig.bots[0].ended
 
     assert run(name, scene).why == "completed"
+
+
+@every_carrier
+def test_a_call_that_is_transferred_is_no_longer_listened_to(name):
+    """Some carriers go on to the other party only when the media socket has closed."""
+    if not carriers.get(name).supports(Control.TRANSFER):
+        pytest.skip("this carrier transfers no calls")
+
+    async def bot(call):
+        await call.transfer("+12025550155")
+
+    async def scene(rig):
+        info, socket, _ = await rig.join()
+        with pytest.raises(SocketClosed) as end:
+            while True:
+                await asyncio.wait_for(socket.receive(), 5.0)
+        alive = rig.bots[0].ended is None
+        await rig.over(info)
+        return end.value.code, alive, rig.bots[0].ended.why
+
+    assert run(name, scene, bot=bot) == (1000, True, "transferred")
 
 
 @every_carrier

@@ -311,6 +311,9 @@ class Session:
         self._transfer = self._loop.create_future()
         try:
             await self._rest.run(self.carrier.name, flow)
+            # What they say to each other is none of ours; and some carriers go on to the transfer
+            # only when the stream has ended.
+            self._detach()
             return await asyncio.shield(self._transfer)
         finally:
             self._transfer = None
