@@ -34,10 +34,11 @@ LAYERS = [
     ["sim"],
     ["bots"],
     ["adapters", "pipecat", "testing"],
+    ["doctor"],
     ["demo", "cli", "__main__"],
 ]
 # What may wait, sleep, log or open a socket; everything else is pure.
-IMPURE = {"sockets", "rest", "session", "server", "sim", "bots", "adapters", "cli", "demo", "call"}
+IMPURE = {"sockets", "rest", "session", "server", "sim", "bots", "adapters", "cli", "demo", "doctor", "call"}
 WAITING = {"asyncio", "logging", "socket", "httpx", "websockets", "fastapi", "uvicorn", "threading"}
 
 

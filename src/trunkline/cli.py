@@ -282,3 +282,37 @@ def _voice() -> Speaker | None:
         return b"".join([chunk async for chunk in voice.speak(text)]), voice.format
 
     return speak
+
+
+@app.command()
+def doctor() -> None:
+    """Check credentials, public URL, clock and settings, and say what to do.
+
+    Makes only requests that change nothing and cost nothing. Exits with 1 if anything is wrong.
+    """
+    from rich.console import Console
+
+    from .config import Settings
+    from .doctor import examine
+    from .rest import HttpSender
+    from .sim.network import RealNetwork
+
+    console = Console()
+    settings = Settings()
+
+    async def go() -> int:
+        sender = HttpSender(settings.simulator_url)
+        try:
+            async with RealNetwork() as network:
+                with console.status("Looking …"):
+                    findings = await examine(settings, network, sender)
+        finally:
+            await sender.close()
+        for finding in findings:
+            mark = {True: "[green]✓[/]", False: "[bold red]✗[/]", None: "[yellow]![/]"}[finding.ok]
+            console.print(f"{mark} {finding.what}", highlight=False)
+            if finding.advice and not finding.ok:
+                console.print(f"  → {finding.advice}", style="dim", highlight=False)
+        return int(any(finding.ok is False for finding in findings))
+
+    _run(go)

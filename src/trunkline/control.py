@@ -38,6 +38,7 @@ class Control(StrEnum):
     DIAL = "dial"
     TRANSFER = "transfer"
     SEND_DIGITS = "send_digits"
+    CHECK = "check"
 
 
 class Dial(Struct, frozen=True, kw_only=True):
@@ -101,6 +102,7 @@ class Place(Struct, frozen=True, kw_only=True):
     """Platform tells the simulator to place a call. Answered with its ``Leg``.
 
     Once answered, the call asks ``answer_url``, or follows ``steps`` where the request had them.
+    ``dial_id`` is what the request is answered with, where that is not the call's own id.
     """
 
     to: str
@@ -111,6 +113,7 @@ class Place(Struct, frozen=True, kw_only=True):
     ring_timeout: float = 30.0
     detect_machine: bool = False
     tag: str = ""
+    dial_id: str = ""
 
 
 class Press(Struct, frozen=True):

@@ -520,10 +520,8 @@ def test_what_the_sdk_signs_we_accept(url: str, pairs: list[tuple[str, str]]) ->
 
 
 def test_a_query_that_is_not_ascii_is_utf_8() -> None:
-    """As plivo-go's url.ParseQuery has it; plivo-python 4.63.0 cannot read it at all."""
+    """As plivo-go's url.ParseQuery has it; plivo-python 4.63.0 cannot read it on every Python."""
     url = "https://agent.example.com/x?name=Zo%C3%AB"
-    with pytest.raises(UnicodeEncodeError):
-        construct_get_url(url, {})
     text = f"https://agent.example.com/x?name=Zoë.{NONCE}"
     made = hmac.new(SECRET.encode(), text.encode(), "sha256").digest()
     SIGNING.verify(v3(url, "GET", [], base64.b64encode(made).decode()))

@@ -172,3 +172,11 @@ def test_the_loop_closes_clean():
     assert loop.run_until_complete(asyncio.sleep(1, "done")) == "done"
     loop.close()
     assert loop.is_closed()
+
+
+def test_the_executors_threads_are_waited_for_at_the_end_however_late_virtual_time_is():
+    async def main():
+        await asyncio.to_thread(int)
+        await asyncio.sleep(3600)
+
+    run_virtual(main())  # a warning that they were not would be an error

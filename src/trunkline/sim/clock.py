@@ -114,6 +114,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._finished)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for the executor's threads, in real time and however long (3.12 has a timeout)."""
+        self._virtual.outstanding += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._virtual.outstanding -= 1
+
     def _finished(self, _: asyncio.Future[Any]) -> None:
         self._virtual.outstanding -= 1
 
