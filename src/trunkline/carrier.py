@@ -167,9 +167,12 @@ class Carrier(ABC):
     """Whether the carrier, having lost a media socket, opens it again by itself at the same URL."""
     asks_after: ClassVar[bool] = True
     """Whether a call whose stream is over asks our ``after`` webhook how to go on. One that does
-    not is told by REST: its answers have flows, and an offer ``again`` opens another stream."""
+    not, and whose carrier does not reconnect by itself either, is told by REST: its answers have
+    flows, and an offer ``again`` opens another stream."""
     digits_by_webhook: ClassVar[bool] = False
     """Whether the caller's keys come by webhook rather than on the socket."""
+    dial_rate: ClassVar[float] = 1.0
+    """Calls a second that an account may place before the carrier has said otherwise."""
     limitations: ClassVar[tuple[str, ...]] = ()
     """Sentences for people: what this carrier cannot do, or does unlike others."""
 
@@ -311,6 +314,15 @@ class Carrier(ABC):
             ValueError: ``digits`` holds what is no key here.
         """
         raise Unsupported(f"{self.title} has no request that sends keys")
+
+    def check(self) -> Flow[Sequence[str]]:
+        """Try the credentials with a request that changes nothing and costs nothing.
+
+        Returns:
+            What the account shows that an operator would want to know, as sentences: which
+            webhook a number has, say. Often none.
+        """
+        raise Unsupported(f"{self.title} has no harmless request to try credentials with")
 
     @abstractmethod
     def platform(self, request: Request) -> Platform:

@@ -114,7 +114,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._finished)
         return future
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+    async def shutdown_default_executor(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - the base class has it
+    ) -> None:
         """Wait for the executor's threads, in real time and however long (3.12 has a timeout)."""
         self._virtual.outstanding += 1
         try:
