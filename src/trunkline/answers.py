@@ -46,13 +46,19 @@ class Purpose(StrEnum):
 
 
 class Hooks(Struct, frozen=True):
-    """Our public webhook URLs for one carrier. ``base`` is ``https://host/…/{carrier}``."""
+    """Our public webhook URLs for one carrier. ``base`` is ``https://host/…/{carrier}``.
+
+    ``query`` (encoded, without the question mark) rides in each of them: what a webhook is about,
+    told in our own words.
+    """
 
     base: str
+    query: str = ""
 
     def url(self, purpose: Purpose) -> str:
         """The full URL for ``purpose``."""
-        return f"{self.base}/{purpose.value}"
+        url = f"{self.base}/{purpose.value}"
+        return f"{url}?{self.query}" if self.query else url
 
 
 class Offer(Struct, frozen=True, kw_only=True):
