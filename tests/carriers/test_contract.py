@@ -167,6 +167,10 @@ def assert_heard(said: Any, heard: Any) -> None:
             assert heard == said
 
 
+def without_cleared(told: list[Any]) -> list[Any]:
+    return [event for event in told if not isinstance(event, events.Cleared)]
+
+
 @every_format
 @given(data=st.data())
 def test_what_one_end_says_the_other_hears(
@@ -195,6 +199,9 @@ def test_what_one_end_says_the_other_hears(
         pass_on(0)
         pass_on(1)
     for side in (0, 1):
+        if events.Clear in map(type, said[1 - side]):
+            # That one clear is done says nothing once another is asked for: it may be passed over.
+            said[side], heard[side] = without_cleared(said[side]), without_cleared(heard[side])
         assert len(heard[side]) == len(said[side])
         for one, other in zip(said[side], heard[side], strict=True):
             assert_heard(one, other)
@@ -440,8 +447,13 @@ def test_a_webhook_signed_with_another_secret_does_not_verify(found: type[Carrie
 def test_a_webhook_without_its_proof_does_not_verify(found: type[Carrier]) -> None:
     carrier = example(found)
     plain = webhook(carrier, found)
+    url = carrier.sign(plain).url
     proof = set(carrier.sign(plain).headers) - set(plain.headers)
-    assert proof
+    assert proof or url != plain.url
+    if url != plain.url:
+        for wrong in (plain.url, url[:-1], f"{url}x", f"{url}&{urlsplit(url).query}"):
+            with pytest.raises(BadSignature):
+                carrier.verify(msgspec.structs.replace(carrier.sign(plain), url=wrong))
     for name in proof:
         signed = carrier.sign(plain)
         for wrong in (None, "", "x", "\ud800", "Basic e30=", "Bearer e30.e30.e30"):
@@ -590,6 +602,8 @@ def _call_control(carrier: Carrier, control: Control) -> None:
         case Control.SEND_DIGITS:
             started = started_for(type(carrier), wish.audio)
             carrier.send_digits(call, "1", started=started, hooks=HOOKS)
+        case Control.CHECK:
+            carrier.check()
 
 
 def can(control: Control) -> pytest.MarkDecorator:
@@ -645,7 +659,7 @@ def test_a_placed_call(found: type[Carrier]) -> None:
         detect_machine=True,
     )
     made = exchange.run(exchange.carrier.dial(wish))
-    assert made in exchange.legs
+    assert made in exchange.legs or made in {leg.call.dial_id for leg in exchange.legs.values()}
     (placed,) = exchange.commands
     assert isinstance(placed, Place)
     assert placed.to.lstrip("+") == "15551112222"

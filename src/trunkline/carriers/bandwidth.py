@@ -689,6 +689,16 @@ class Bandwidth(Carrier):
         wait = self._wait(started.stream_name, hooks)
         yield from self._instruct("send keys", call, element("SendDtmf", None, digits), *wait)
 
+    def check(self) -> Flow[Sequence[str]]:
+        # Queue statistics need the account and the token, and change nothing (OpenAPI, 2026-07).
+        response = yield from self._authorized(Request.get(f"{self._account}/statistics"))
+        if response.status >= 300:
+            raise _refused("read the account's statistics", response)
+        application = self.given["application_id"]
+        return (
+            [] if application else ["BANDWIDTH_APPLICATION_ID is not set: no calls can be placed"]
+        )
+
     # The carrier's side of control.
 
     def platform(self, request: Request) -> Platform:
@@ -696,6 +706,8 @@ class Bandwidth(Carrier):
             return self._issue(request)
         if not self._holds_token(request.headers.get("authorization", "")):
             return _error(401, "authentication-error", "The credentials provided were invalid")
+        if request.url == f"{self._account}/statistics":
+            return Response.of_json({"currentCallQueueSize": 0, "maxCallQueueSize": 900})
         pattern = rf"{re.escape(self._account)}/calls(?:/([^/?]+)(/bxml)?)?"
         path = re.fullmatch(pattern, request.url)
         if path is None:

@@ -416,6 +416,15 @@ class _Resource(Struct):
     status: str
 
 
+class _Number(Struct):
+    phone_number: str
+    voice_url: str = ""
+
+
+class _Numbers(Struct):
+    incoming_phone_numbers: list[_Number]
+
+
 def _refused(asked: str, response: Response) -> errors.CarrierError:
     said = str(response.fields.get("message", ""))
     return web.refusal(asked, response, code=_code(response), detail=said)
@@ -685,12 +694,23 @@ class Twilio(Carrier):
         play = element("Play", {"digits": digits})
         yield from self._instruct("send keys", call, play, _redirect(hooks))
 
+    def check(self) -> Flow[Sequence[str]]:
+        url = f"{self._api}/IncomingPhoneNumbers.json?PageSize=20"
+        response = yield Request.get(url, {"authorization": self._login})
+        if response.status >= 300:
+            raise _refused("list the account's numbers", response)
+        numbers = web.read_json(response.body, _Numbers).incoming_phone_numbers
+        return [f"{n.phone_number} asks {n.voice_url or 'nobody'} when it rings" for n in numbers]
+
     # The carrier's side of control.
 
     def platform(self, request: Request) -> Platform:
         logins = (self._login, web.basic_auth(self.given["account_sid"], self.given["auth_token"]))
         if not any(web.same(request.headers.get("authorization", ""), one) for one in logins):
             return _error(401, _BAD_LOGIN, "Authenticate")
+        if request.path == f"{self._account}/IncomingPhoneNumbers.json":
+            number = {"phone_number": "+12025550100", "voice_url": ""}
+            return Response.of_json({"incoming_phone_numbers": [number]})
         path = re.fullmatch(rf"{re.escape(self._account)}/Calls(?:/([^/]+))?\.json", request.path)
         if path and path[1] is None:
             return (yield from self._create(dict(request.form())))
