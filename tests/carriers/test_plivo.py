@@ -1159,6 +1159,24 @@ def test_a_transfer_that_is_refused() -> None:
         flow.send(fault(400, "aleg_url is invalid"))
 
 
+def test_credentials_are_tried_by_listing_the_applications() -> None:
+    flow = PLIVO.check()
+    request = asked(flow)
+    assert (request.method, request.url) == ("GET", f"{ACCOUNT}/Application/?limit=20")
+    listed = [{"app_name": "bot", "answer_url": "https://a.example/plivo/answer"}, {"app_name": 7}]
+    assert finish(flow, Response.of_json({"objects": listed})) == [
+        "application 'bot' asks https://a.example/plivo/answer what to do",
+        "application '' asks nobody what to do",
+    ]
+    for answer, error in ((fault(401), CarrierError), (Response(body=b"{}"), RemoteProtocolError)):
+        flow = PLIVO.check()
+        asked(flow)
+        with pytest.raises(error):
+            flow.send(answer)
+    told = Exchange(PLIVO).run(PLIVO.check())
+    assert list(told) == ["application 'example' asks nobody what to do"]
+
+
 def test_an_account_that_could_not_stand_in_a_url() -> None:
     with pytest.raises(ConfigError, match="PLIVO_AUTH_ID"):
         example(Plivo, auth_id="../1")

@@ -47,7 +47,6 @@ from ..web import Flow, Request, Response, element
 
 __all__ = ["BotEnd", "CarrierEnd", "Plivo"]
 
-_API: Final = "https://api.plivo.com/v1/Account"
 _OLDER: Final = "V2 takes webhooks signed V2 only, which covers no form and no query; default V3"
 _ENCODINGS: Final = {PCMU_8K: "audio/x-mulaw", L16_8K: "audio/x-l16", L16_16K: "audio/x-l16"}
 _FORMATS: Final = {(name, audio.rate): audio for audio, name in _ENCODINGS.items()}
@@ -285,7 +284,7 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
             raise LocalProtocolError("a stream begins with Started")
         match event:
             case Audio():
-                self._streamed("media", self._media(event), started)
+                self._streamed("media", self._media(event, started.inbound), started)
             case events.Digit():
                 pressed = {"track": "inbound", "digit": event.digit, "timestamp": self._now()}
                 self._streamed("dtmf", pressed, started)
@@ -303,11 +302,10 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
             case _:
                 raise LocalProtocolError(f"Plivo's socket never says {type(event).__name__}")
 
-    def _media(self, event: Audio) -> dict[str, Any]:
+    def _media(self, event: Audio, audio: AudioFormat) -> dict[str, Any]:
         self._chunk += 1
         at = str(event.timestamp) if event.timestamp >= 0 else self._now()
-        assert self._started is not None
-        self._sent_ms += self._started.inbound.ms_in(len(event.payload))
+        self._sent_ms += audio.ms_in(len(event.payload))
         payload = b64encode_as_string(event.payload)
         return {"track": "inbound", "timestamp": at, "chunk": self._chunk, "payload": payload}
 
@@ -342,10 +340,7 @@ def _headers(parameters: Mapping[str, str], separator: str = ";") -> str:
 
 
 def _read_headers(told: Any) -> dict[str, str]:
-    """``extra_headers`` of a message: one text, but told in three ways of how it is made.
-
-    JSON (plivo-stream-sdk), ``k=v`` joined by ``;`` (agent-transport) or by ``,`` (the answer).
-    """
+    # JSON (plivo-stream-sdk), or k=v joined by ";" (agent-transport) or "," (the answer).
     text = told if isinstance(told, str) else msgspec.json.encode(told).decode()
     return dict(_HEADER.findall(text))
 
@@ -359,10 +354,10 @@ def _hmac(secret: str, text: str) -> str:
 
 
 def _signed_text(request: Request) -> str:
-    """What Signature V3 covers, but for the nonce (plivo 4.63.0, utils/signature_v3.py).
+    """What V3 covers, but for the nonce (plivo 4.63.0, utils/signature_v3.py).
 
-    The query's pairs, decoded and sorted; for a POST the form's too, name and value run together.
-    A form brings the question mark even where there is no query, and a dot where there is one.
+    The query's pairs, sorted; for a POST the form's too, each name and value run together. A form
+    brings the question mark even where there is no query, and a dot where there is one.
     """
     parts = urlsplit(request.url)
     base = f"{parts.scheme}://{parts.netloc}{parts.path}"
@@ -474,9 +469,8 @@ def _stream(verb: Element) -> Step:
 
 def _dial(verb: Element) -> Step:
     party = next(iter(verb), None)
-    to = _number("" if party is None else party.text or "")
-    caller, then = _number(verb.get("callerId", "")), verb.get("action", "")
-    return seam.TransferTo(to=to, from_=caller, then_url=then)
+    to, caller = "" if party is None else party.text or "", verb.get("callerId", "")
+    return seam.TransferTo(to=_number(to), from_=_number(caller), then_url=verb.get("action", ""))
 
 
 _VERBS: Final[Mapping[str, Callable[[Element], Step]]] = {
@@ -498,9 +492,8 @@ class _Created(Struct):
     request_uuid: str
 
 
-class _Told(Struct):
-    call_status: str = ""
-    end_time: str | None = None  # of a record, which only calls that are over have
+class _Applications(Struct):
+    objects: list[dict[str, Any]]
 
 
 def _refused(asked: str, response: Response) -> errors.CarrierError:
@@ -533,6 +526,7 @@ class Plivo(Carrier):
     )
     says = frozenset({Audio, events.Mark, events.Clear, events.Digits})
     marks = seam.Marks.DROPPED
+    dial_rate = 2.0
     signs_webhooks = "X-Plivo-Signature-V3: HMAC over the URL, the form and a nonce"
     signature_covers: ClassVar[frozenset[Literal["url", "body"]]] = frozenset({"url", "body"})
     limitations = (
@@ -546,11 +540,10 @@ class Plivo(Carrier):
 
     def __init__(self, credentials: Mapping[str, str], **options: Any) -> None:
         super().__init__(credentials, **options)
-        given = self.given
-        if given["signature"] not in ("", "V2", "V3"):
+        if self.given["signature"] not in ("", "V2", "V3"):
             raise errors.ConfigError("PLIVO_SIGNATURE is V3 (the default) or V2")
-        self._account = f"{_API}/{self.own_id('auth_id')}"
-        self._login = web.basic_auth(given["auth_id"], given["auth_token"])
+        self._account = f"https://api.plivo.com/v1/Account/{self.own_id('auth_id')}"
+        self._login = web.basic_auth(self.given["auth_id"], self.given["auth_token"])
 
     # Wire.
 
@@ -564,22 +557,20 @@ class Plivo(Carrier):
     # Door.
 
     def verify(self, request: Request) -> None:
-        token, headers = self.given["auth_token"], request.headers
+        headers = request.headers
+        older = self.given["signature"] == "V2" and "x-plivo-signature-v3" not in headers
+        version = "v2" if older else "v3"
+        # Lists, while tokens are changed. "Ma" is made with the main account's token, the other
+        # with that of the account or sub-account that the call belongs to.
+        kinds = (f"x-plivo-signature-{version}", f"x-plivo-signature-ma-{version}")
+        given = ",".join(headers.get(kind, "") for kind in kinds).split(",")
         try:
-            if self.given["signature"] == "V2" and "x-plivo-signature-v3" not in headers:
-                nonce = headers.get("x-plivo-signature-v2-nonce", "")
-                made = _hmac(token, request.url.partition("#")[0].partition("?")[0] + nonce)
-                given = headers.get("x-plivo-signature-v2", "")
-            else:
-                nonce = headers.get("x-plivo-signature-v3-nonce", "")
-                made = _hmac(token, f"{_signed_text(request)}.{nonce}")
-                # A list while tokens are changed. "Ma" is made with the main account's token,
-                # the other with that of the account or sub-account that the call belongs to.
-                names = ("x-plivo-signature-v3", "x-plivo-signature-ma-v3")
-                given = ",".join(headers.get(name, "") for name in names)
+            text = request.url.partition("?")[0] if older else f"{_signed_text(request)}."
         except ValueError as error:
             raise BadSignature(f"the request cannot be read: {error}") from None
-        if not any(web.same(one.strip(), made) for one in given.split(",")):
+        nonce = headers.get(f"x-plivo-signature-{version}-nonce", "")
+        made = _hmac(self.given["auth_token"], text + nonce)
+        if not any(web.same(one.strip(), made) for one in given):
             where = request.url.partition("?")[0]
             raise BadSignature(
                 f"no X-Plivo-Signature fits {where}: is that the URL Plivo called, and "
@@ -701,12 +692,12 @@ class Plivo(Carrier):
                 continue
             if response.status >= 300:
                 raise _refused("ask for a call's state", response)
-            told = web.read_json(response.body, _Told)
-            if told.end_time:
+            told = response.json()
+            if web.text_of(told, "end_time"):  # of a record, which only calls that are over have
                 break
             if query:
                 # A word that is new is no reason to think that the call is over.
-                return _STATES.get(told.call_status, CallState.ACTIVE)
+                return _STATES.get(web.text_of(told, "call_status"), CallState.ACTIVE)
         return CallState.ENDED
 
     def dial(self, wish: Dial) -> Flow[str]:
@@ -723,8 +714,7 @@ class Plivo(Carrier):
         if wish.detect_machine:
             # With a URL of its own it is asynchronous: the call connects, the result follows.
             body |= {"machine_detection": "true", "machine_detection_url": status}
-        url = f"{self._account}/Call/"
-        response = yield self._request("POST", url, body, repeatable=False)
+        response = yield self._request("POST", f"{self._account}/Call/", body, repeatable=False)
         if response.status != 201:
             raise _refused("place a call", response)
         return web.read_json(response.body, _Created).request_uuid
@@ -734,8 +724,7 @@ class Plivo(Carrier):
         # skill it asks there when the stream's socket closes, which the session does after this.
         if not _PARTY.fullmatch(to) or (from_ and not _PARTY.fullmatch(from_)):
             raise ValueError("a call is transferred to a number or a sip: address")
-        query = urlencode({_TO: to, _FROM: from_} if from_ else {_TO: to})
-        url = f"{hooks.url(Purpose.AFTER)}?{query}"
+        url = f"{hooks.url(Purpose.AFTER)}?{urlencode({_TO: to, _FROM: from_})}"
         order = {"legs": "aleg", "aleg_url": url, "aleg_method": "POST"}
         response = yield self._request("POST", self._call_url(call), order)
         if response.status == 404:
@@ -743,12 +732,22 @@ class Plivo(Carrier):
         if response.status >= 300:
             raise _refused("transfer", response)
 
+    def check(self) -> Flow[Sequence[str]]:
+        response = yield self._request("GET", f"{self._account}/Application/?limit=20")
+        if response.status >= 300:
+            raise _refused("list the account's applications", response)
+        told = web.read_json(response.body, _Applications).objects
+        asked = [(web.text_of(one, "app_name"), web.text_of(one, "answer_url")) for one in told]
+        return [f"application {name!r} asks {url or 'nobody'} what to do" for name, url in asked]
+
     # The carrier's side of control.
 
     def platform(self, request: Request) -> Platform:
         if not web.same(request.headers.get("authorization", ""), self._login):
             return Response(401, body=b"Could not verify your access level for that URL.")
         url = request.url.partition("?")[0]
+        if url == f"{self._account}/Application/":
+            return _answered(200, objects=[{"app_name": "example", "answer_url": ""}])
         path = re.fullmatch(rf"{re.escape(self._account)}/(Call|Request)/(?:([^/]+)/)?", url)
         if path and path[2] is None and request.method == "POST":
             return (yield from self._create(request.json()))
