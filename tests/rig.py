@@ -81,7 +81,8 @@ class Rig:
     async def send(self, name, request):
         """The server's REST requests, answered by the carrier's own mirror."""
         assert name == self.kind.name
-        return Response(self.refusing) if self.refusing else self.exchange.rest(request)
+        response = self.exchange.rest(request)
+        return Response(self.refusing) if self.refusing else response
 
     async def webhook(self, notice, purpose=Purpose.ANSWER, url="", sign=True):
         request = self.carrier.write_webhook(notice, url or self.hooks.url(purpose))

@@ -11,7 +11,11 @@ from trunkline.carrier import Hangup, OpenStream
 from trunkline.events import CallState, Offered
 from trunkline.sim.clock import run_virtual
 
-NAMES = [name for name in carriers.names() if not carriers.get(name).asks_after]
+NAMES = [
+    name
+    for name in carriers.names()
+    if not (carriers.get(name).asks_after or carriers.get(name).reconnects)
+]
 told = pytest.mark.parametrize("name", NAMES)
 
 
@@ -87,12 +91,33 @@ def test_a_call_that_the_carrier_does_not_let_us_answer_is_given_up_and_may_ring
         await rig.webhook(Offered(info))
         await asyncio.sleep(15)
         rig.refusing = 0
+        rig.ordered(info)
         await rig.join(info)
         await rig.over(info)
         return len(rig.bots)
 
     assert run(name, scene) == 1
-    assert warnings(caplog) == ["call could not be answered", "hang-up failed"]
+    refused = ["call could not be answered", "no socket came", "hang-up failed"]
+    assert warnings(caplog) == refused
+
+
+@told
+def test_a_call_that_was_answered_though_the_carrier_says_no_goes_on(name):
+    """The first answer was lost, and the request is refused when it is repeated."""
+
+    async def scene(rig):
+        info = rig.info()
+        rig.refusing = 400
+        step = await rig.offer(info)
+        rig.refusing = 0
+        socket = await rig.open(step)
+        await rig.flush(socket, rig.end(info, step))
+        await asyncio.sleep(15)
+        assert rig.bots[0].ended is None
+        await rig.over(info)
+        return rig.ordered(info)
+
+    assert run(name, scene) == []
 
 
 @told

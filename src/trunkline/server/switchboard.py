@@ -169,7 +169,9 @@ class Switchboard:
         key = (carrier.name, info.call_id)
         session = self._sessions.get(key)
         if session is not None and not carrier.asks_after:
-            return Response(204)  # the same webhook again: such a call never asks how to go on
+            # The same webhook again, to be answered the same: such a call never asks how to go on.
+            answered = self._answered.get(key)
+            return answered.response if answered else Response(204)
         if session is not None or notice.again:
             # The call asks how to go on, so its stream is gone. Where the call is over too, so
             # be it; one that goes on gets another stream, with a token of its own.
@@ -217,8 +219,8 @@ class Switchboard:
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
 
-    async def _run(self, carrier: Carrier, info: CallInfo, flow: Callable[[], Flow[None]]) -> bool:
-        """Carry out what an answer asks of REST; whether the carrier took it."""
+    async def _run(self, carrier: Carrier, info: CallInfo, flow: Callable[[], Flow[None]]) -> None:
+        """Carry out what an answer asks of REST."""
         try:
             await self._rest.run(carrier.name, flow())
         except CallEnded:
@@ -228,8 +230,6 @@ class Switchboard:
                 "call could not be answered",
                 extra={"carrier": carrier.name, "call": info.call_id, "error": str(error)},
             )
-            return False
-        return True
 
     async def _open(
         self, carrier: Carrier, answered: _Answered, flow: Callable[[], Flow[None]]
@@ -237,11 +237,12 @@ class Switchboard:
         """Answer a call by REST, and hang it up if its socket does not come."""
         info = answered.info
         about = {"carrier": carrier.name, "call": info.call_id}
-        if await self._run(carrier, info, flow):
-            try:
-                await asyncio.wait_for(answered.settled.wait(), STREAM_AWAITED_S)
-            except TimeoutError:
-                log.warning("no socket came", extra=about)
+        # Refused or not: where an answer was lost, the refusal is of the request's repetition.
+        await self._run(carrier, info, flow)
+        try:
+            await asyncio.wait_for(answered.settled.wait(), STREAM_AWAITED_S)
+        except TimeoutError:
+            log.warning("no socket came", extra=about)
         key = (carrier.name, info.call_id)
         if answered.joined or self._answered.get(key) is not answered:
             return
@@ -252,8 +253,9 @@ class Switchboard:
             log.error("hang-up failed", extra=about | {"error": str(error)})
 
     def _lost(self, session: Session) -> None:
-        """A call has lost its socket. Most ask how to go on; any other is told."""
-        if not session.carrier.asks_after and session.lose():
+        """A call has lost its socket. Most ask how to go on, or come back; any other is told."""
+        carrier = session.carrier
+        if not (carrier.asks_after or carrier.reconnects) and session.lose():
             self._accepted(session.carrier, session.info, again=True)
 
     def _ended(self, carrier: Carrier, notice: Ended) -> None:
