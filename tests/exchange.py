@@ -89,7 +89,7 @@ class Exchange:
         call = CallInfo(
             carrier=self.carrier.name,
             call_id=f"placed-{number}",
-            dial_id=f"placed-{number}",
+            dial_id=wish.dial_id or f"placed-{number}",
             from_=wish.from_,
             to=wish.to,
             direction=Direction.OUTBOUND,

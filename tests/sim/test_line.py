@@ -13,9 +13,10 @@ from trunkline.events import (
 )
 from trunkline.media.formats import L16_8K, L16_24K, PCMU_8K
 from trunkline.media.tones import DtmfDetector
+from trunkline.sim.faults import Faults
 from trunkline.sim.line import How
 
-from .acme import STREAM, Acme, Server, order, play
+from .acme import AFTER, STREAM, Acme, Server, order, play
 
 
 def collecting(bot):
@@ -137,3 +138,108 @@ def test_the_caller_is_streamed_in_the_encoding_of_the_answer_where_there_is_but
     assert (started.inbound, started.outbound) == (heard, L16_24K)
     sizes = {len(e.payload) for e in rest if isinstance(e, Audio)}
     assert sizes == {heard.bytes_in(20)}
+
+
+class Returning(Acme):
+    """Opens a lost media socket again by itself."""
+
+    reconnects = True
+
+
+@pytest.mark.parametrize("carrier", [Acme, Returning])
+def test_a_lost_media_socket_is_opened_again_where_the_carrier_does_that(carrier):
+    talks = []
+
+    async def bot(talk):
+        talks.append(talk)
+        await talk.until_gone()
+
+    server = Server(
+        ("openstream", {"url": "wss://bot.test/media/t", "parameters": {"token": "t"}}), bot=bot
+    )
+
+    async def scene(phone):
+        call = await phone.call()
+        await asyncio.sleep(10)
+        await call.hang_up() if call.reason is None else None
+        return call
+
+    call = play(server, scene, carrier, faults=Faults(drop_after=2.0, drops=2))
+    if carrier is Acme:
+        assert len(talks) == 1
+        (over,) = [m.at for m in call.record().moments if m.kind == "hang_up"]
+        assert (call.how, over) == (How.DOCUMENT, pytest.approx(2.0, abs=0.1))
+        return
+    assert call.how is How.CALLER
+    # Torn off after two seconds, twice, and away for one each time.
+    opened = [m.at for m in call.record().moments if (m.kind, m.text) == ("stream", "open")]
+    assert opened == pytest.approx([0.0, 3.0, 6.0], abs=0.1)
+    assert call.line.idle_s == pytest.approx(2.0, abs=0.1)
+    assert [u.url for u in server.upgrades] == ["wss://bot.test/media/t"] * 3
+    starts = [talk.seen[0] for talk in talks]
+    assert {start.call_id for start in starts} == {call.id}
+    assert {start.parameters["token"] for start in starts} == {"t"}
+    assert len({start.stream_id for start in starts}) == 3
+    assert call.complaints == []
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1008])
+def test_a_media_socket_that_was_closed_with_a_word_is_not_opened_again(code):
+    async def bot(talk):
+        await talk.next()
+        await talk.close(code)
+
+    server = Server(STREAM, bot=bot)
+
+    async def scene(phone):
+        call = await phone.call()
+        await call.ended()
+        return call
+
+    call = play(server, scene, Returning)
+    assert call.how is How.DOCUMENT
+    assert len(server.upgrades) == 1
+
+
+def test_a_server_that_refuses_a_socket_to_come_back_is_asked_three_times():
+    async def bot(talk):
+        server.refuse = 403
+        await talk.until_gone()
+
+    server = Server(STREAM, AFTER, bot=bot, after=[("hangup", {})])
+
+    async def scene(phone):
+        call = await phone.call()
+        await call.ended(20)
+        return call
+
+    call = play(server, scene, Returning, faults=Faults(drop_after=1.0))
+    assert len(server.upgrades) == 1 + 3
+    assert call.now == pytest.approx(4.0, abs=0.1)
+    assert call.how is How.VERB
+
+
+@pytest.mark.parametrize("delay_ms", [0, 300])
+@pytest.mark.parametrize("end", ["caller", "order"])
+def test_a_socket_that_is_not_wanted_any_more_does_not_come_back(end, delay_ms):
+    server = Server(STREAM)
+
+    async def scene(phone):
+        call = await phone.call()
+        while call.line.stream is not None:
+            await asyncio.sleep(0.01)
+        # It comes back after 1 s: before that, or, where all takes its time, just while it does.
+        on_its_way = delay_ms / 1000 if end == "order" else 0.0
+        await asyncio.sleep(1.15 - on_its_way if delay_ms else 0.5)
+        if end == "caller":
+            await call.hang_up()
+        else:
+            steps = [("pause", {"seconds": 5})]
+            await phone.send("acme", order("do", id=call.id, steps=steps))
+        await asyncio.sleep(3)
+        assert call.line.stream is None
+        await call.hang_up() if call.reason is None else None
+        return call
+
+    play(server, scene, Returning, faults=Faults(drop_after=1.0, delay_ms=delay_ms))
+    assert len(server.upgrades) == (2 if delay_ms else 1)

@@ -244,7 +244,7 @@ class Exchange:
 
     def _place(self, wish: Place) -> Leg:
         line = self._line(Direction.OUTBOUND, wish.from_, wish.to)
-        line.info = replace(line.info, tag=wish.tag)
+        line.info = replace(line.info, tag=wish.tag, dial_id=wish.dial_id)
         line.tag = wish.tag
         queued = line.leg()
         self._programs[line.info.call_id].ring_out(wish, self.callee)

@@ -34,7 +34,7 @@ from ..web import Request
 from .ear import Ear
 from .faults import Gremlin
 from .mouth import Mouth
-from .network import Network, NotConnected
+from .network import ABNORMAL, Network, NotConnected
 from .record import BOT, CALLER, CARRIER, Kind, Recorder
 from .stream import FRAME_MS, MediaStream
 from .webhooks import Errands, Webhooks
@@ -44,6 +44,9 @@ __all__ = ["How", "Line"]
 # Carriers end calls after some hours whatever happens (4 h is usual).
 _LONGEST_S = 4 * 3600.0
 _TONE_MS = 160
+# When a carrier that reconnects by itself does, and how often it tries; none documents it.
+_RECONNECT_S = 1.0
+_RECONNECTS = 3
 
 
 class How(StrEnum):
@@ -124,6 +127,8 @@ class Line:
         self._timers: list[asyncio.TimerHandle] = []
         self._tick_timer: asyncio.TimerHandle | None = None
         self._idle_since = math.inf
+        self._watches: list[tuple[str, asyncio.Task[None]]] = []
+        self._unwanted: asyncio.Future[None] = self._loop.create_future()
 
     # What can be seen.
 
@@ -182,6 +187,11 @@ class Line:
 
     async def open_stream(self, step: OpenStream) -> None:
         """Open a media socket as an answer asks. One that is refused is noted, and that is all."""
+        if stream := await self._connect(step):
+            watch = self.errands.start(self._watch(stream, step), "stream")
+            self._watches.append((step.name, watch))
+
+    async def _connect(self, step: OpenStream) -> MediaStream | None:
         url, parameters = self._gremlin.token(step.url, step.parameters)
         upgrade = Request(method="GET", url=url, headers=step.headers)
         if self._carrier.signs_upgrade:
@@ -191,7 +201,7 @@ class Line:
             connection = await self._network.connect(upgrade)
         except (NotConnected, TimeoutError) as error:
             self.note(Kind.FAULT, str(error), BOT)
-            return
+            return None
         outbound = step.audio or self._carrier.outbound[0]
         started = Started(
             call_id=self._gremlin.faults.forged_call_id or self.info.call_id,
@@ -217,7 +227,7 @@ class Line:
         self.streams.append(stream)
         self.idle(False)
         self.note("stream", "open", CARRIER)
-        self.errands.start(self._watch(stream), "stream")
+        return stream
 
     def _next_gremlin(self) -> Gremlin:
         """The same faults, but no socket is dropped more often than it should be."""
@@ -227,21 +237,42 @@ class Line:
         self._drops_left -= 1
         return Gremlin(faults, f"{self._gremlin.place}/{len(self.streams)}")
 
-    async def _watch(self, stream: MediaStream) -> None:
-        closed = await asyncio.shield(stream.closed)
-        self.note("stream", f"closed {closed.code}", CARRIER)
-        if self.stream is None:
-            self.idle(True)
-        await stream.ended()
+    async def _watch(self, opened: MediaStream, step: OpenStream) -> None:
+        """Follow a stream until it is over, the sockets that replace lost ones included."""
+        unwanted = self._unwanted
+        stream: MediaStream | None = opened
+        while stream is not None:
+            closed = await asyncio.shield(stream.closed)
+            self.note("stream", f"closed {closed.code}", CARRIER)
+            if self.stream is None:
+                self.idle(True)
+            await stream.ended()
+            lost = closed.code == ABNORMAL and self._carrier.reconnects
+            stream = await self._reconnect(step, unwanted) if lost else None
+
+    async def _reconnect(
+        self, step: OpenStream, unwanted: asyncio.Future[None]
+    ) -> MediaStream | None:
+        """Open a lost media socket again, at the same URL, unless it is not wanted any more."""
+        for _ in range(_RECONNECTS):
+            await asyncio.wait([unwanted], timeout=_RECONNECT_S)
+            if unwanted.done():
+                return None
+            if stream := await self._connect(step):
+                if unwanted.done():
+                    await stream.close()
+                return stream
+        return None
 
     async def streams_closed(self, name: str = "") -> None:
-        """Wait until no media socket is open, or none of that name."""
-        streams = [s for s in self.streams if name in ("", s.name)]
-        if open_ones := [s.closed for s in streams if not s.closed.done()]:
-            await asyncio.wait(open_ones)
+        """Wait until no media stream is open or about to come back, or none of that name."""
+        if watches := [w for n, w in self._watches if name in ("", n) and not w.done()]:
+            await asyncio.wait(watches)
 
     async def close_streams(self, reason: str) -> None:
         """Close every media socket, with what the carrier says then."""
+        self._unwanted.set_result(None)
+        self._unwanted = self._loop.create_future()
         await asyncio.gather(*(s.close(reason) for s in self.streams))
 
     def idle(self, idle: bool) -> None:

@@ -22,7 +22,7 @@ from ..sockets import Socket, SocketClosed
 from ..web import Request, Response
 from .deadline import Overdue, deadline
 
-__all__ = ["Connection", "Network", "NotConnected", "RealNetwork", "Unreachable"]
+__all__ = ["ABNORMAL", "Connection", "Network", "NotConnected", "RealNetwork", "Unreachable"]
 
 # RFC 6455 section 7.4: seen by the end that closes without a word, and by the one it is done to.
 ABNORMAL = 1006
