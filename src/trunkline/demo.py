@@ -27,6 +27,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
+from . import carriers
 from .bots.conversation import Turn, TurnState
 from .bots.hibari import Hibari
 from .bots.parrot import STORY, Parrot
@@ -34,7 +35,7 @@ from .bots.whisper import Whisper
 from .call import Call
 from .config import Settings
 from .errors import TrunklineError
-from .events import Who
+from .events import Digit, Who
 from .media.formats import L16_16K, AudioFormat, Encoding
 from .media.transcode import convert
 from .server import create_app
@@ -276,8 +277,9 @@ async def _person(call: PhoneCall) -> None:
     await _hear_out(call)
     await call.say(first.audio, first.format, words=first.text)
     await _hear_out(call)
-    await call.press("5")
-    await _hear_out(call)
+    if _keys_travel(call):
+        await call.press("5")
+        await _hear_out(call)
     await call.say(ASKS_FOR_STORY)
     await call.wait_for_speech()
     await asyncio.sleep(LISTENED_S)
@@ -285,6 +287,12 @@ async def _person(call: PhoneCall) -> None:
     await _hear_out(call)
     await call.say(GOODBYE)
     await call.ended()
+
+
+def _keys_travel(call: PhoneCall) -> bool:
+    """Whether this carrier tells of keys at all, be it on the socket or by webhook."""
+    kind = carriers.get(call.info.carrier)
+    return Digit in kind.hears or kind.digits_by_webhook
 
 
 async def _hear_out(call: PhoneCall) -> None:
@@ -331,11 +339,12 @@ async def _checks(heard: _Heard, ears: Whisper, requests: Sequence[RestCall]) ->
     measures = measure(record)
     texts = await _listen(record, ears)
     audible = " ".join(texts)
+    key = Check("a key is named", "pressed" in audible and "5" in _digits(audible), "key 5")
     return [
         Check("the caller is greeted", bool(texts) and "hello" in texts[0].lower(), _first(texts)),
         _understood("the bot understands a person", first.text, heard.caller),
         _audible("… and says it back, audibly", heard.answers_to(first.text), texts),
-        Check("a key is named", "pressed" in audible and "5" in _digits(audible), "key 5"),
+        *([key] if _keys_travel(call) else []),
         _barge_in(heard, measures),
         _audible("… and what interrupted it is answered", heard.answers_to(second.text), texts),
         Check("goodbye is heard to its end", "goodbye" in _words(_last(texts)), _last(texts)),
