@@ -402,6 +402,17 @@ def test_an_answer_never_leaves_the_call_open(found: type[Carrier]) -> None:
 
 
 @every
+def test_a_call_that_had_a_stream_gets_another(found: type[Carrier]) -> None:
+    """Some ask for it, some come back by themselves; any other is told by REST, unasked."""
+    wish = offer(found, again=True)
+    answer = example(found).answer(call_of(found), wish)
+    if not (found.asks_after or found.reconnects):
+        assert answer.flow is not None
+    (opened,) = [step for step in asked_for(found, answer) if isinstance(step, OpenStream)]
+    assert opened.url.startswith(wish.stream_url)
+
+
+@every
 @pytest.mark.parametrize("why", list(Dismissal))
 def test_a_dismissal_ends_the_call(found: type[Carrier], why: Dismissal) -> None:
     steps = asked_for(found, example(found).dismiss(call_of(found), why))
