@@ -37,6 +37,7 @@ class Rig:
     def __init__(self, name, bot=listener, **given):
         self.kind = carriers.get(name)
         self.bots = []
+        self.offered = {}
 
         async def counted(call):
             self.bots.append(call)
@@ -91,6 +92,7 @@ class Rig:
     async def offer(self, info):
         """Answered: the media socket this call is offered, as the carrier reads it."""
         (step,) = [s for s in await self.steps(info) if isinstance(s, OpenStream)]
+        self.offered[info.call_id] = step
         return step
 
     async def steps(self, info):
@@ -99,7 +101,9 @@ class Rig:
         return await self.read(info, await self.webhook(Offered(info)))
 
     async def again(self, info):
-        """The media socket a call is offered whose own is gone, be it asked for or told."""
+        """The media socket for a call whose own is gone, be it asked for, told, or the same."""
+        if self.kind.reconnects:
+            return self.offered[info.call_id]
         if self.kind.asks_after:
             answer = await self.webhook(Offered(info, again=True), Purpose.AFTER)
             steps = await self.read(info, answer)

@@ -217,6 +217,7 @@ def test_a_socket_that_is_torn_off_is_replaced_or_the_call_is_ended(carrier):
 
     call = play(carrier, bot, scene, faults=Faults(drop_after=2.0))
     streams = call.line.streams
+    assert call.how is How.CALLER or not carriers.get(carrier).reconnects
     if call.how is How.CALLER:
         assert len(streams) == 2
         # The one bot went on hearing: but for the moment in between, all ten seconds.
@@ -536,14 +537,16 @@ def test_a_call_to_somebody(carrier, outcome):
         ours = kind({c.name: c.example for c in kind.credentials})
         dial_id = await Rest(phone.send).run(carrier, ours.dial(wish))
         call = await phone.next_call()
-        assert call.id == dial_id
+        assert dial_id in (call.id, call.info.dial_id)
         assert call.info.to == "+12025550123"
         await settled(call, 60)
         return call
 
     call = play(carrier, greeting(500), scene, callee=Callee(outcome=outcome, ring_s=3))
     if outcome is Outcome.ANSWER:
-        assert call.how in (How.REST, How.VERB)
+        # Where nothing else ends a call, its document does, when we close the socket.
+        hung_up = (How.REST, How.VERB) if carrier in able(Control.HANG_UP) else (How.DOCUMENT,)
+        assert call.how in hung_up
         (heard,) = speech(call.heard, 8000)
         assert heard.start >= 3
         assert heard.seconds == pytest.approx(0.5, abs=0.011)

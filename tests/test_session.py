@@ -12,11 +12,12 @@ import pytest
 from rig import Rig, listener
 from trunkline import carriers
 from trunkline.carrier import Control, OpenStream
-from trunkline.events import Audio, Clear, Digits, Mark, Stopped
+from trunkline.events import Audio, Clear, Digits, Mark, Offered, Stopped
 from trunkline.media.formats import L16_8K
 from trunkline.media.tones import dtmf
 from trunkline.media.transcode import convert
 from trunkline.sim.clock import run_virtual
+from trunkline.sim.network import NotConnected
 from trunkline.sockets import SocketClosed
 
 every_carrier = pytest.mark.parametrize("name", carriers.names())
@@ -179,9 +180,9 @@ def test_a_socket_for_a_call_that_is_over_is_refused(name):
             await asyncio.sleep(1)
         second = await rig.again(info)
         await rig.over(info)
-        late = await rig.open(second)
-        await rig.flush(late, rig.end(info, second))
-        with pytest.raises(SocketClosed):
+        with pytest.raises((NotConnected, SocketClosed)):
+            late = await rig.open(second)
+            await rig.flush(late, rig.end(info, second))
             while True:
                 await late.receive()
         await asyncio.sleep(5)
@@ -216,6 +217,109 @@ def test_another_calls_start_in_mid_stream_ends_the_call(name):
         return rig.bots[0].ended and rig.bots[0].ended.why
 
     assert run(name, scene) == "protocol"
+
+
+# --- carriers that reconnect by themselves: at the same URL, with the same token ---
+
+
+returning = pytest.mark.parametrize(
+    "name", [n for n in carriers.names() if carriers.get(n).reconnects]
+)
+
+
+@returning
+def test_a_socket_that_comes_back_before_its_loss_was_noticed_replaces_the_dead_one(name, caplog):
+    async def scene(rig):
+        info, dead, end = await rig.join()
+        heard = []
+        rig.bots[0].listen(heard.append)
+        await talk(rig, dead, end, 1)
+        step = await rig.again(info)
+        with pytest.raises(NotConnected) as refused:
+            await rig.open(step)  # while audio flows, the token is used up
+        await asyncio.sleep(1)
+        second = await rig.open(step)
+        end = rig.end(info, step)
+        await rig.flush(second, end)
+        with pytest.raises(SocketClosed) as replaced:
+            while True:
+                await dead.receive()
+        before = len(heard)
+        await rig.say(second, end, frame(rig))
+        await rig.over(info)
+        return refused.value.status, replaced.value.code, len(heard) - before, len(rig.bots)
+
+    assert run(name, scene) == (403, 1000, 1, 1)
+
+
+@returning
+def test_a_socket_that_comes_back_after_the_call_is_over_is_refused(name):
+    async def scene(rig):
+        info, socket, _ = await rig.join()
+        socket.abort()
+        await over(rig.bots[0])
+        await asyncio.sleep(1)
+        with pytest.raises(NotConnected) as refused:
+            await rig.open(await rig.again(info))
+        return refused.value.status
+
+    assert run(name, scene) == 403
+
+
+@returning
+def test_a_socket_comes_back_so_many_times_and_no_more(name):
+    async def scene(rig):
+        info, socket, _ = await rig.join()
+        came = 0
+        with pytest.raises(NotConnected):
+            while came < 20:
+                socket.abort()
+                await asyncio.sleep(1)
+                step = await rig.again(info)
+                socket = await rig.open(step)
+                await rig.flush(socket, rig.end(info, step))
+                came += 1
+        await over(rig.bots[0])
+        return came, len(rig.bots)
+
+    assert run(name, scene) == (5, 1)
+
+
+@returning
+def test_a_stream_that_starts_again_on_the_same_socket_goes_on(name):
+    async def bot(call):
+        await asyncio.sleep(1)
+        call.play(VOICE[:3200], L16_8K)
+        await listener(call)
+
+    async def scene(rig):
+        info, socket, _ = await rig.join()
+        end = rig.end(info, OpenStream(url=""), stream_id="another")
+        await rig.flush(socket, end)
+        await asyncio.sleep(2)
+        events = end.receive(await socket.receive())
+        alive = rig.bots[0].ended is None
+        await rig.over(info)
+        return alive, len(rig.bots), [type(event) for event in events]
+
+    assert run(name, scene, bot=bot) == (True, 1, [Audio])
+
+
+@returning
+def test_a_webhook_that_comes_again_during_a_call_gets_the_same_answer(name):
+    async def scene(rig):
+        info = rig.info()
+        first = await rig.webhook(Offered(info))
+        (step,) = rig.carrier.read_answer(first)
+        socket = await rig.open(step)
+        await rig.flush(socket, rig.end(info, step))
+        again = await rig.webhook(Offered(info))
+        await asyncio.sleep(0.1)
+        alive = rig.bots[0].ended is None
+        await rig.over(info)
+        return alive, len(rig.bots), again.status, again.body == first.body
+
+    assert run(name, scene) == (True, 1, 200, True)
 
 
 # --- bots ---
@@ -434,3 +538,47 @@ def test_formats_are_those_of_the_stream(name):
 
     kind = carriers.get(name)
     assert run(name, scene) == (kind.inbound[0], kind.outbound[0])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        kind.name
+        for kind in carriers.all_carriers()
+        if kind.supports(Control.TRANSFER) and kind.asks_after
+    ],
+)
+def test_a_call_that_asks_how_to_go_on_in_mid_transfer_was_not_transferred(name):
+    results = []
+
+    async def bot(call):
+        results.append(await call.transfer("+12025550155"))
+        await listener(call)
+
+    async def scene(rig):
+        info, _, _ = await rig.join()
+        await asyncio.sleep(1)
+        step = await rig.again(info)
+        socket = await rig.open(step)
+        await rig.flush(socket, rig.end(info, step))
+        await asyncio.sleep(1)
+        results.append(rig.bots[0].ended)
+        await rig.over(info)
+
+    run(name, scene, bot=bot)
+    assert results == ["failed", None]
+
+
+@pytest.mark.parametrize("name", [n for n in carriers.names() if carriers.get(n).asks_after])
+def test_a_call_that_asks_again_and_again_and_opens_no_socket_is_ended(name):
+    async def scene(rig):
+        info, _, _ = await rig.join()
+        for _ in range(5):
+            await rig.again(info)
+            await asyncio.sleep(2)
+        with pytest.raises(ValueError, match="not enough"):
+            await rig.again(info)  # dismissed: no socket is offered
+        await over(rig.bots[0])
+        return rig.bots[0].ended.why
+
+    assert run(name, scene) == "network"

@@ -64,6 +64,9 @@ REATTACH_S = 10.0
 """How long to wait for the new socket after asking the carrier to do something that ends the old
 one (press keys, on some carriers)."""
 MAX_REATTACHMENTS = 5
+DEAD_S = 1.0
+"""A socket from which nothing came for so long is taken for dead where another offers itself:
+carriers send audio every 20 ms, whether anybody speaks or not."""
 TOLERATED_JUNK = 50
 VOICE_RMS = 200.0
 """Level (of 16-bit samples) above which the caller counts as not silent: about -44 dBFS."""
@@ -246,8 +249,14 @@ class Session:
 
     @property
     def waiting(self) -> bool:
-        """Whether the call has no socket and would take another."""
-        return self._lost_until is not None and self._reason is None
+        """Whether the call would take another socket: it has none, or one that is dead.
+
+        A carrier may know of a loss before we do: its end is gone, and ours looks open until
+        something is written in vain. What tells is that nothing comes any more.
+        """
+        dead = self.now() >= self._last_message + DEAD_S
+        again = self._attachments <= MAX_REATTACHMENTS
+        return again and self._reason is None and (self._lost_until is not None or dead)
 
     @property
     def live(self) -> bool:
