@@ -8,6 +8,7 @@ carrier is switched on by its credentials being there.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +23,10 @@ from .errors import ConfigError
 from .media.formats import AudioFormat
 from .session import Limits
 
-__all__ = ["Settings", "load_carriers", "outbound_audio", "simulated_credentials"]
+__all__ = ["Settings", "dial_rate", "load_carriers", "outbound_audio", "simulated_credentials"]
+
+API_KEY_LENGTH = 16
+"""Characters a key of the HTTP API has at least: it lets people call at your expense."""
 
 
 class Settings(BaseSettings):
@@ -52,18 +56,43 @@ class Settings(BaseSettings):
     silence: float = Field(default=600.0, ge=0, description="seconds without speech either way")
     write_timeout: float = Field(default=2.0, gt=0, description="seconds a carrier may not read")
     reattach: float = Field(default=3.0, ge=0, description="seconds a lost socket is waited for")
+    max_dialled: int = Field(
+        default=100, ge=1, description="calls we placed that may be up at once, at each carrier"
+    )
+    api_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="keys for the HTTP API, comma-separated; without one there is no HTTP API",
+    )
+    dial_prefixes: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="what numbers called over the HTTP API begin with, comma-separated: +1,+44",
+    )
     simulator_url: str = Field(
         default="",
         description="send REST calls to a carrier simulator there, and use example credentials "
         "where none are set",
     )
 
-    @field_validator("secret", mode="before")
+    @field_validator("secret", "api_keys", "dial_prefixes", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _long_enough(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        if any(len(key) < API_KEY_LENGTH for key in keys):
+            raise ValueError(f"a key has {API_KEY_LENGTH} characters or more")
+        return keys
+
+    @field_validator("dial_prefixes")
+    @classmethod
+    def _with_plus(cls, prefixes: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"\+[1-9][0-9]{0,14}", prefix) for prefix in prefixes):
+            raise ValueError("write + and digits: +1,+44")
+        return prefixes
 
     @field_validator("public_url", "media_url", "simulator_url")
     @classmethod
@@ -157,3 +186,23 @@ def outbound_audio(kind: type[Carrier], environ: Mapping[str, str] | None = None
     if audio not in kind.outbound:
         raise ConfigError(f"{variable}: {kind.title} does not take {audio}, but {choices}")
     return audio
+
+
+def dial_rate(kind: type[Carrier], environ: Mapping[str, str] | None = None) -> float:
+    """Calls a second we may place: what the carrier grants, or ``<NAME>_DIAL_RATE`` if set.
+
+    Raises:
+        ConfigError: the variable holds no number above 0.
+    """
+    environ = os.environ if environ is None else environ
+    variable = f"{kind.name.upper()}_DIAL_RATE"
+    text = environ.get(variable, "")
+    if not text:
+        return kind.dial_rate
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 1000:
+        raise ConfigError(f"{variable}: calls a second, a number above 0, not {text!r}")
+    return rate

@@ -11,7 +11,8 @@
     │   └── BadToken                 … its media token is forged, expired, used or someone else's
     ├── CarrierError                 a carrier's REST API said no; knows whether to try again
     │   └── OutcomeUnknown           … or nothing at all, to a request that must not be repeated
-    └── CallEnded                    the call was over when this was asked of it
+    ├── CallEnded                    the call was over when this was asked of it
+    └── Busy                         no more can be taken on now; knows when to ask again
 
 Nothing else is raised across a public boundary except the built-in ``ValueError`` and
 ``TypeError`` for arguments that could never be right.
@@ -22,6 +23,7 @@ from __future__ import annotations
 __all__ = [
     "BadSignature",
     "BadToken",
+    "Busy",
     "CallEnded",
     "CarrierError",
     "ConfigError",
@@ -116,3 +118,15 @@ class OutcomeUnknown(CarrierError):
 
 class CallEnded(TrunklineError):
     """The call was already over."""
+
+
+class Busy(TrunklineError):
+    """No more calls are taken on now.
+
+    ``retry_after`` is in how many seconds to ask again; ``None`` where that is of no use, since
+    the server stops.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

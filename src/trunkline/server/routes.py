@@ -24,12 +24,14 @@ from starlette.routing import WebSocketRoute
 
 from ..call import Bot
 from ..carrier import Carrier, Hooks, Purpose
-from ..config import Settings, load_carriers, outbound_audio
+from ..config import Settings, dial_rate, load_carriers, outbound_audio
 from ..errors import BadSignature, ConfigError, Refused, RemoteProtocolError
 from ..media.resample import Resampler
 from ..rest import HttpSender, Rest, Send
 from ..web import Request, Response
 from .asgi import AsgiSocket, Receive, SendMessage
+from .dialled import Dialled, Wish
+from .dialling import Dialler
 from .switchboard import Switchboard
 from .tokens import MemoryUsed, Tokens
 
@@ -59,14 +61,34 @@ class Server:
         carriers = load_carriers(settings, clock=clock)
         self.settings = settings
         self._http = HttpSender(settings.simulator_url)
+        send = send or self._http
+        kinds = {name: type(carrier) for name, carrier in carriers.items()}
+        audio = {name: outbound_audio(kind) for name, kind in kinds.items()}
+        tokens = Tokens(settings.secrets, settings.token_ttl, clock, MemoryUsed(clock))
+        rest = Rest(send)
+        hooks = {name: Hooks(f"{settings.public_url}/{name}") for name in carriers}
+        stream_urls = {name: settings.stream_url(name) for name in carriers}
+        self.dialler = Dialler(
+            carriers,
+            audio=audio,
+            tokens=tokens,
+            send=send,
+            rest=rest,
+            hooks=hooks,
+            stream_urls=stream_urls,
+            rates={name: dial_rate(kind) for name, kind in kinds.items()},
+            most=settings.max_dialled,
+            clock=clock,
+        )
         self.switchboard = Switchboard(
             bot,
             carriers,
-            audio={name: outbound_audio(type(carrier)) for name, carrier in carriers.items()},
-            tokens=Tokens(settings.secrets, settings.token_ttl, clock, MemoryUsed(clock)),
-            rest=Rest(send or self._http),
-            hooks={name: Hooks(f"{settings.public_url}/{name}") for name in carriers},
-            stream_urls={name: settings.stream_url(name) for name in carriers},
+            audio=audio,
+            tokens=tokens,
+            rest=rest,
+            dialler=self.dialler,
+            hooks=hooks,
+            stream_urls=stream_urls,
             limits=settings.limits,
             max_calls=settings.max_calls,
             handshake_timeout=settings.handshake_timeout,
@@ -82,7 +104,57 @@ class Server:
     async def stop(self) -> None:
         """End all calls and close connections."""
         await self.switchboard.drain(0.0)
+        await self.dialler.close()
         await self._http.close()
+
+    def dial(
+        self,
+        to: str,
+        *,
+        from_: str,
+        carrier: str = "",
+        bot: Bot | None = None,
+        parameters: Mapping[str, str] | None = None,
+        key: str = "",
+        ring_timeout: int = 30,
+        max_duration: int = 14_400,
+        detect_machine: bool = False,
+    ) -> Dialled:
+        """Call somebody. Returns at once: the call waits for its turn, and is placed once.
+
+        Args:
+            to: whom to call: E.164 with ``+``.
+            from_: the number to call from, one of yours at the carrier.
+            carrier: its name; may be left out where only one is switched on.
+            bot: what speaks when somebody answers; default the server's.
+            parameters: what the bot finds in ``call.parameters``; they never leave this process.
+            key: what makes this wish the same wish when it is made again: then what is returned
+                is what was returned before, and nobody is called twice.
+            ring_timeout: seconds it may ring, 5 to 120.
+            max_duration: seconds the call may last, 60 to 14,400.
+            detect_machine: ask the carrier whether a machine answered; the bot is told with a
+                ``MachineDetected`` event.
+
+        Raises:
+            Busy: the server is stopping, or far too many calls wait.
+            ConfigError: the carrier is not switched on.
+            Unsupported: it cannot place calls.
+            ValueError: a number, time or key is none, or the key was another call's.
+        """
+        names = sorted(self.switchboard.carriers)
+        if not carrier and len(names) > 1:
+            raise ConfigError(f"say which carrier is to place the call: {', '.join(names)}")
+        wish = Wish(
+            carrier=carrier or names[0],
+            to=to,
+            from_=from_,
+            bot=bot,
+            parameters=parameters or {},
+            ring_timeout=ring_timeout,
+            max_duration=max_duration,
+            detect_machine=detect_machine,
+        )
+        return self.dialler.dial(wish, key)
 
     def carrier(self, name: str) -> Carrier | None:
         """The carrier of that name, if it is switched on."""

@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -27,9 +26,11 @@ from ..errors import (
     TrunklineError,
 )
 from ..events import (
+    Answered,
     CallInfo,
     Digit,
     DigitPressed,
+    Direction,
     Ended,
     EndReason,
     FromCaller,
@@ -47,6 +48,9 @@ from ..rest import Rest
 from ..session import Limits, Session
 from ..sockets import Socket, SocketClosed
 from ..web import Flow, Request, Response
+from .dialled import Dialled
+from .dialling import DIAL, Dialler
+from .refusal import explain
 from .tokens import Ticket, Tokens
 
 __all__ = ["Switchboard"]
@@ -82,6 +86,7 @@ class Switchboard:
         audio: the encoding our audio goes out in, by carrier.
         tokens: mints and takes media tokens.
         rest: carries out REST flows.
+        dialler: is told of calls that we placed, and tells which bot is on them.
         hooks: our webhook URLs, by carrier.
         stream_urls: our media URLs without token, by carrier.
         limits: what ends a call by itself.
@@ -98,6 +103,7 @@ class Switchboard:
         audio: Mapping[str, AudioFormat],
         tokens: Tokens,
         rest: Rest,
+        dialler: Dialler,
         hooks: Mapping[str, Hooks],
         stream_urls: Mapping[str, str],
         limits: Limits,
@@ -111,6 +117,7 @@ class Switchboard:
         self._audio = audio
         self._tokens = tokens
         self._rest = rest
+        self._dialler = dialler
         self._hooks = hooks
         self._stream_urls = stream_urls
         self._limits = limits
@@ -138,18 +145,20 @@ class Switchboard:
         try:
             carrier.verify(request)
         except BadSignature as error:
-            self._explain(carrier, request, error, shapes)
+            explain(carrier, request, error, shapes)
             raise
         answer = Response(204)
+        dial = dict(request.query).get(DIAL, "")
         for notice in carrier.read_webhook(request, purpose):
-            given = self._act(carrier, notice)
+            given = self._act(carrier, notice, dial)
             if given is not None:
                 answer = given
         return answer
 
-    def _act(self, carrier: Carrier, notice: Notice) -> Response | None:
+    def _act(self, carrier: Carrier, notice: Notice, dial: str) -> Response | None:
+        dialled = self._dialler.heard(carrier.name, dial, notice)
         if isinstance(notice, Offered):
-            return self._offered(carrier, notice)
+            return self._offered(carrier, notice, dialled)
         if isinstance(notice, Scripted):
             return notice.response
         if isinstance(notice, Ended):
@@ -164,7 +173,7 @@ class Switchboard:
         if session := self._sessions.get((carrier.name, call_id)):
             session.call.happened(event)
 
-    def _offered(self, carrier: Carrier, notice: Offered) -> Response:
+    def _offered(self, carrier: Carrier, notice: Offered, dialled: Dialled | None) -> Response:
         info = notice.call
         key = (carrier.name, info.call_id)
         session = self._sessions.get(key)
@@ -181,6 +190,10 @@ class Switchboard:
         self._forget_expired()
         if answered := self._answered.get(key):
             return answered.response  # the same webhook again: the same answer, so one stream
+        if dialled is not None and not self.draining:
+            if not dialled.wants(info):
+                return self._dismissed(carrier, info, Dismissal.DONE)
+            return self._accepted(carrier, dialled.told(info))  # room was made when it was dialled
         if self.draining or len(self._sessions) + self._expected >= self._max_calls:
             log.warning("call refused", extra={"carrier": carrier.name, "draining": self.draining})
             return self._dismissed(carrier, info, Dismissal.BUSY)
@@ -196,6 +209,8 @@ class Switchboard:
             again=again,
         )
         answer = carrier.answer(info, offer)
+        if not info.call_id:
+            return answer.response  # whose it is, its stream will tell: nothing to remember it by
         self._forget((carrier.name, info.call_id))
         until = self._clock() + OFFER_KEPT_S
         answered = _Answered(info, answer.response, until, asyncio.Event())
@@ -277,23 +292,6 @@ class Switchboard:
                 return
             self._forget(key)
 
-    def _explain(
-        self, carrier: Carrier, request: Request, error: BadSignature, shapes: Sequence[str]
-    ) -> None:
-        """Log one line that says why, and which public URL would have been right."""
-        match = next(
-            (url for url in _shapes(request.url, shapes) if _fits(carrier, request, url)), ""
-        )
-        log.warning(
-            "webhook refused",
-            extra={
-                "carrier": carrier.name,
-                "error": str(error),
-                "url": _without_query(request.url),
-                "url_that_fits": _without_query(match),
-            },
-        )
-
     # Sockets.
 
     def verify_upgrade(self, carrier: Carrier, upgrade: Request) -> None:
@@ -306,7 +304,7 @@ class Switchboard:
             try:
                 carrier.verify(upgrade)
             except BadSignature as error:
-                self._explain(carrier, upgrade, error, ())
+                explain(carrier, upgrade, error)
                 raise
 
     async def ticket(self, carrier: Carrier, token: str) -> Ticket:
@@ -338,7 +336,7 @@ class Switchboard:
             started, rest = await self._handshake(carrier, stream, socket)
             if ticket is None:
                 ticket = await self.ticket(carrier, started.token)
-            self._check(carrier, started, ticket)
+            ticket = self._check(carrier, started, ticket)
             session = self._session(carrier, started, ticket)
         except Refused as error:
             await socket.close(1008, str(error))
@@ -364,22 +362,35 @@ class Switchboard:
             raise RemoteProtocolError("no start message in time") from None
         raise RemoteProtocolError("the first messages hold no start")
 
-    def _check(self, carrier: Carrier, started: Started, ticket: Ticket) -> None:
-        """Ids on the socket are only ever compared with the verified ones."""
-        wrong = (started.call_id and started.call_id != ticket.call_id) or (
-            started.account_id and ticket.account_id and started.account_id != ticket.account_id
-        )
-        if wrong:
-            log.warning(
-                "socket refused",
-                extra={"carrier": carrier.name, "error": "another call's start"},
-            )
-            raise BadToken("the start message is another call's")
+    def _check(self, carrier: Carrier, started: Started, ticket: Ticket) -> Ticket:
+        """Ids on the socket are only ever compared with the verified ones, where those are known.
+
+        A token for a call of unknown id is good for the one that its stream names, if that is a
+        new one: it never leads into a call that is there.
+        """
+        if ticket.call_id:
+            wrong = started.call_id not in ("", ticket.call_id)
+        else:
+            key = (carrier.name, started.call_id)
+            wrong = not started.call_id or key in self._sessions or key in self._answered
+            if not ticket.tag and len(self._sessions) >= self._max_calls:
+                self._refuse(carrier, "no more calls are taken")
+            call = CallInfo(carrier=carrier.name, call_id=started.call_id)
+            if (dialled := self._dialler.find(ticket.tag)) and not dialled.wants(call):
+                self._refuse(carrier, "this call is not wanted any more")
+            ticket = msgspec.structs.replace(ticket, call_id=started.call_id)
+        if wrong or len({started.account_id, ticket.account_id} - {""}) > 1:
+            self._refuse(carrier, "another call's start")
         if started.inbound not in carrier.inbound or started.outbound not in carrier.outbound:
             raise RemoteProtocolError(
                 f"{carrier.title} streams {started.inbound} in and {started.outbound} out, "
                 "which it is not known to"
             )
+        return ticket
+
+    def _refuse(self, carrier: Carrier, why: str) -> NoReturn:
+        log.warning("socket refused", extra={"carrier": carrier.name, "error": why})
+        raise BadToken(why)
 
     def _session(self, carrier: Carrier, started: Started, ticket: Ticket) -> Session:
         key = (carrier.name, ticket.call_id)
@@ -396,14 +407,28 @@ class Switchboard:
             answered.info
             if answered
             else CallInfo(
-                carrier=carrier.name, call_id=ticket.call_id, account_id=ticket.account_id
+                carrier=carrier.name,
+                call_id=ticket.call_id,
+                account_id=ticket.account_id,
+                from_=started.from_,
+                to=started.to,
+                direction=Direction.OUTBOUND if ticket.tag else Direction.INBOUND,
+                tag=ticket.tag,
             )
         )
+        bot = self._bot
+        if dialled := self._dialler.find(info.tag):
+            bot = dialled.wish.bot or bot
+            parameters = {**started.parameters, **dialled.wish.parameters}
+            started = msgspec.structs.replace(started, parameters=parameters)
+            info = dialled.told(info)
+            self._dialler.heard(carrier.name, dialled.id, Answered(info))
+            dialled.joined = True
         session = Session(
             carrier,
             info,
             started,
-            self._bot,
+            bot,
             self._rest,
             self._hooks[carrier.name],
             self._limits,
@@ -412,6 +437,8 @@ class Switchboard:
         )
         self._sessions[key] = session
         self._empty.clear()
+        if dialled is not None and dialled.machine:
+            session.call.happened(MachineDetected(info.call_id, dialled.machine))
         log.info("call started", extra={"carrier": carrier.name, "call": ticket.call_id})
         return session
 
@@ -420,6 +447,8 @@ class Switchboard:
         del self._sessions[key]
         if (answered := self._answered.get(key)) and not answered.joined:
             self._forget(key)  # a second socket that never came
+        if session.call.ended is not None:
+            self._dialler.left(session.info, session.call.ended)
         if not self._sessions:
             self._empty.set()
 
@@ -437,6 +466,7 @@ class Switchboard:
             patience: seconds the calls may go on.
         """
         self.draining = True
+        await self._dialler.stop()
         for polite, seconds in ((None, patience), (True, 5.0), (False, 20.0)):
             for session in self.calls:
                 if polite:
@@ -457,29 +487,3 @@ class Switchboard:
 
 def _goes_on(session: Session, notice: Offered) -> bool:
     return session.lose() if notice.transfer is None else session.back(notice.transfer)
-
-
-def _fits(carrier: Carrier, request: Request, url: str) -> bool:
-    try:
-        carrier.verify(msgspec.structs.replace(request, url=url))
-    except TrunklineError:
-        return False
-    return True
-
-
-def _shapes(url: str, others: Sequence[str]) -> Iterator[str]:
-    """The URL in the shapes that proxies and forms bend it into."""
-    for candidate in (url, *others):
-        parts = urlsplit(candidate)
-        host = parts.hostname or ""
-        secure, plain = ("wss", "ws") if parts.scheme.startswith("ws") else ("https", "http")
-        path = parts.path.rstrip("/")
-        for scheme in (secure, plain):
-            for netloc in dict.fromkeys((parts.netloc, host)):
-                for shape in (path, path + "/"):
-                    for query in dict.fromkeys((parts.query, "")):
-                        yield urlunsplit((scheme, netloc, shape, query, ""))
-
-
-def _without_query(url: str) -> str:
-    return url.partition("?")[0]

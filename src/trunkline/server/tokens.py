@@ -1,9 +1,9 @@
 """Media tokens: what lets a carrier's socket in, once.
 
-A token is minted when a verified webhook is answered, and says which carrier, call and account it
-is for and when it expires. It is signed (``itsdangerous``), so that any process with the same
-secret takes it; the newest secret signs, older ones still verify. That it is used only once is
-kept in a ``Used`` store: in memory here, shared where several processes serve.
+A token is minted when a verified webhook is answered, or when a call is placed, and says which
+carrier, call and account it is for and when it expires. It is signed (``itsdangerous``), so that
+any process with the same secret takes it; the newest secret signs, older ones still verify. That it
+is used only once is kept in a ``Used`` store: in memory here, shared where several processes serve.
 """
 
 from __future__ import annotations
@@ -25,11 +25,16 @@ _SALT = "trunkline media token"
 
 
 class Ticket(Struct, frozen=True):
-    """What a token says."""
+    """What a token says.
+
+    ``call_id`` is empty where only the stream will tell which call it is for; ``tag`` is what we
+    called that call when we placed it.
+    """
 
     carrier: str
     call_id: str
     account_id: str
+    tag: str = ""
 
 
 class Used(Protocol):
@@ -79,11 +84,14 @@ class Tokens:
         self._clock = clock
         self._used = used
 
-    def mint(self, ticket: Ticket) -> str:
-        """A token for one socket; URL-safe text."""
-        expires = round(self._clock() + self._ttl, 3)
+    def mint(self, ticket: Ticket, within: float = 0.0) -> str:
+        """A token for one socket; URL-safe text.
+
+        ``within``: seconds that pass, at most, before its life begins: a call rings first.
+        """
+        expires = round(self._clock() + within + self._ttl, 3)
         nonce = secrets.token_urlsafe(9)
-        fields = [ticket.carrier, ticket.call_id, ticket.account_id, nonce, expires]
+        fields = [ticket.carrier, ticket.call_id, ticket.account_id, ticket.tag, nonce, expires]
         return str(self._serializer.dumps(fields))
 
     async def take(self, token: str, carrier: str) -> Ticket:
@@ -114,7 +122,7 @@ class Tokens:
             fields = self._serializer.loads(token)
         except Forged:
             raise BadToken("the token is not ours") from None
-        for_carrier, call_id, account_id, nonce, expires = fields
+        for_carrier, call_id, account_id, tag, nonce, expires = fields
         if for_carrier != carrier:
             raise BadToken("the token is for another carrier")
-        return Ticket(for_carrier, call_id, account_id), nonce, expires
+        return Ticket(for_carrier, call_id, account_id, tag), nonce, expires
