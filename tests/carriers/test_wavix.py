@@ -397,6 +397,12 @@ def test_ends(fields: dict[str, Any], why: Why) -> None:
     assert ended.reason == EndReason(why, raw=fields["event_type"])
 
 
+def test_an_answer_that_is_not_spoken_of_is_not_one_that_is_missing() -> None:
+    body = {"uuid": UUID, "event_type": "completed", "direction": "outbound"}
+    (ended,) = WAVIX.read_webhook(Request.of_json("POST", HOOK, body), Purpose.STATUS)
+    assert ended == events.Ended(UUID, EndReason(Why.COMPLETED, raw="completed"))
+
+
 def test_how_long_a_call_lasted() -> None:
     times = {"call_answered": "2025-09-22T12:56:40.000Z"}
     (ended,) = hook(event_type="completed", call_completed="2025-09-22T12:57:40.5Z", **times)
