@@ -33,6 +33,7 @@ from .bots.hibari import Hibari
 from .bots.parrot import STORY, Parrot
 from .bots.whisper import Whisper
 from .call import Call
+from .carrier import Control
 from .config import Settings
 from .errors import TrunklineError
 from .events import Digit, Who
@@ -411,7 +412,10 @@ def _barge_in(heard: _Heard, measures: Measures) -> Check:
 
 
 def _hung_up(call: PhoneCall, requests: Sequence[RestCall]) -> Check:
-    """Ended by a request of the server's, which then asked whether it had."""
+    """Ended by a request of the server's, which then asked whether it had, where there is one."""
+    if not carriers.get(call.info.carrier).supports(Control.HANG_UP):
+        what = "the call is over with its media socket"
+        return Check(what, call.how is How.DOCUMENT, f"ended by {call.how}")
     asked = any(request.method == "GET" and request.status == 200 for request in requests)
     sent = ", ".join(f"{request.method} → {request.status}" for request in requests)
     what = "the call is hung up over REST, and that is verified"
