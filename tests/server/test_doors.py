@@ -3,11 +3,12 @@
 import asyncio
 import logging
 
+import msgspec
 import pytest
 
 from rig import BASE, Rig
 from trunkline import carriers
-from trunkline.carrier import Hangup, Purpose, Reject
+from trunkline.carrier import Hangup, OpenStream, Purpose, Reject
 from trunkline.events import Audio, Offered
 from trunkline.sim.clock import run_virtual
 from trunkline.sim.network import NotConnected
@@ -193,6 +194,69 @@ def test_a_token_opens_no_other_account(name, caplog):
         return await _try(rig, info, step, account_id="AC-somebody-else"), rig.bots
 
     assert run(name, scene) == (1008, [])
+
+
+# --- calls whose id only their stream tells ---
+
+
+async def unknown(rig):
+    """The media socket offered to a call that does not say which it is."""
+    nobody = msgspec.structs.replace(rig.info(), call_id="")
+    answer = await rig.webhook(Offered(nobody))
+    if answer.status == 400:
+        pytest.skip("this carrier's webhooks always say whose they are")
+    (step,) = [s for s in await rig.read(nobody, answer) if isinstance(s, OpenStream)]
+    return step
+
+
+@every_carrier
+def test_each_call_of_unknown_id_gets_a_token_for_the_call_its_stream_names(name):
+    async def scene(rig):
+        first, second = await unknown(rig), await unknown(rig)
+        assert first.url != second.url
+        seen = []
+        for step, info in ((second, rig.info()), (first, rig.info())):
+            socket = await rig.open(step)
+            end = rig.end(info, step, from_=info.from_, to=info.to)
+            await rig.flush(socket, end)
+            call = rig.bots[-1]
+            seen.append((call.id, call.from_, call.to, call.direction, call.info.tag))
+            assert seen[-1] == (info.call_id, info.from_, info.to, "inbound", "")
+            await rig.over(info)
+        return len(set(seen))
+
+    assert run(name, scene) == 2
+
+
+@every_carrier
+def test_a_token_for_a_call_of_unknown_id_leads_into_none_that_is_known(name, caplog):
+    async def scene(rig):
+        there, _, _ = await rig.join()
+        answered = rig.info()
+        await rig.offer(answered)
+        for info in (there, answered):
+            assert await _try(rig, info, await unknown(rig)) == 1008
+        assert await _try(rig, rig.info(), await unknown(rig), call_id="") == 1008
+        assert rig.bots[0].ended is None
+        await rig.over(there)
+        return len(rig.bots)
+
+    assert run(name, scene) == 1
+    assert warnings(caplog) == ["socket refused"] * 3
+
+
+@every_carrier
+def test_tokens_for_calls_of_unknown_id_let_in_no_more_calls_than_there_may_be(name, caplog):
+    async def scene(rig):
+        first, second = await unknown(rig), await unknown(rig)
+        info = rig.info()
+        await rig.flush(await rig.open(first), rig.end(info, first))
+        assert await _try(rig, rig.info(), second) == 1008
+        await rig.over(info)
+        return len(rig.bots)
+
+    assert run(name, scene, max_calls=1) == 1
+    assert warnings(caplog) == ["socket refused"]
 
 
 # --- the start ---

@@ -51,6 +51,18 @@ def test_lives_for_its_time_only():
         take(door, late)
 
 
+def test_may_begin_its_life_later_and_say_what_the_call_is_called():
+    clock = Clock()
+    door = tokens(clock)
+    ticket = Ticket("acme", "", "", "wish-1")
+    early, late = door.mint(ticket, within=30.0), door.mint(ticket, within=30.0)
+    clock.now += 89.9
+    assert take(door, early) == ticket
+    clock.now += 0.2
+    with pytest.raises(BadToken, match="expired"):
+        take(door, late)
+
+
 def test_is_for_one_carrier():
     door = tokens(Clock())
     token = door.mint(TICKET)
