@@ -139,6 +139,24 @@ def test_a_lost_answer_was_carried_out():
     assert play(server, scene, faults=Faults(rest_lost=1.0)).how is How.REST
 
 
+@pytest.mark.parametrize(
+    ("fault", "status", "done"),
+    [("rest_limited", 429, False), ("rest_error", 500, False), ("rest_error_done", 500, True)],
+)
+def test_rest_can_be_answered_with_an_error(fault, status, done):
+    server = Server(STREAM)
+
+    async def scene(phone):
+        call = await phone.call()
+        response = await phone.send("acme", order("hangup", id=call.id))
+        assert response.status == status
+        assert response.retry_after == (1.0 if status == 429 else None)
+        assert (call.state is CallState.ENDED) == done
+        await call.hang_up()
+
+    play(server, scene, faults=Faults(**{fault: 1.0}))
+
+
 def test_rest_is_for_those_who_know_the_secret():
     server = Server(STREAM)
 

@@ -425,6 +425,7 @@ class Bandwidth(Carrier):
     marks = seam.Marks.NONE
     signs_webhooks = "HTTP Basic, with the callback credentials of the Voice application"
     digits_by_webhook = True
+    dial_rate = 5.0  # calls placed and taken together (page "Rate limits")
     limitations = (
         "There are no marks: what the caller heard is estimated by the clock.",
         "The caller's keys come by webhook, since the socket does not carry them.",

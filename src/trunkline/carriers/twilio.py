@@ -476,6 +476,7 @@ class Twilio(Carrier):
     hears = frozenset({Started, Audio, events.Digit, events.Mark, events.Stopped, Extra})
     says = frozenset({Audio, events.Mark, events.Clear})
     marks = seam.Marks.RETURNED
+    dial_rate = 1.0  # more are queued, not refused (page "Call resource")
     signs_webhooks = "X-Twilio-Signature: HMAC over the URL and the form, or the body's hash"
     signature_covers: ClassVar[frozenset[Literal["url", "body"]]] = frozenset({"url", "body"})
     signs_upgrade = True

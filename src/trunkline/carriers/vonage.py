@@ -489,6 +489,7 @@ class Vonage(Carrier):
     marks = seam.Marks.DROPPED
     # The buffer at Vonage's end holds 3072 messages, a minute (guide "WebSockets").
     frame = seam.FrameRule(ms=_FRAME_MS, whole=True, max_lead_ms=1000)
+    dial_rate = 3.0  # said in many places, and by no page found
     signs_webhooks = "Authorization: a JWT (HS256) with the payload's SHA-256"
     signature_covers: ClassVar[frozenset[Literal["url", "body"]]] = frozenset({"body"})
     signs_upgrade = True

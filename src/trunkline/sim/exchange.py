@@ -198,10 +198,11 @@ class Exchange:
             TimeoutError: the answer was lost (a fault that was asked for).
         """
         await asyncio.sleep(self._gremlin.delay())
-        if self._gremlin.strikes(self.faults.rest_refused):
-            response = Response(503)
-        else:
+        response = self._in_the_way()
+        if response is None:
             response = self._carry_out(request)
+            if self._gremlin.strikes(self.faults.rest_error_done):
+                response = Response(500)
         lost = self._gremlin.strikes(self.faults.rest_lost)
         status = 0 if lost else response.status
         now = asyncio.get_running_loop().time()
@@ -210,6 +211,16 @@ class Exchange:
         if lost:
             raise TimeoutError("the answer was lost on purpose")
         return response
+
+    def _in_the_way(self) -> Response | None:
+        """What keeps a request from being carried out, if anything does."""
+        if self._gremlin.strikes(self.faults.rest_refused):
+            return Response(503)
+        if self._gremlin.strikes(self.faults.rest_limited):
+            return Response(429, {"retry-after": "1"})
+        if self._gremlin.strikes(self.faults.rest_error):
+            return Response(500)
+        return None
 
     def _carry_out(self, request: Request) -> Response:
         platform = self.carrier.platform(request)

@@ -63,6 +63,13 @@ class Faults(Struct, frozen=True, kw_only=True):
     """Probability that a REST request is answered 503 and not carried out."""
     rest_lost: float = 0.0
     """Probability that a REST request is carried out and its answer lost."""
+    rest_limited: float = 0.0
+    """Probability that a REST request is answered 429, with a second to wait, and not carried
+    out."""
+    rest_error: float = 0.0
+    """Probability that a REST request is answered 500 and not carried out …"""
+    rest_error_done: float = 0.0
+    """… or carried out all the same: the server's fault came after."""
 
     # Lies.
     forged_token: bool = False
