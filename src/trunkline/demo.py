@@ -334,6 +334,11 @@ class _Heard:
 # --- what came of it -------------------------------------------------------------------------
 
 
+def _goodbye(text: str) -> Check:
+    # Ears write it as one word, or as two.
+    return Check("goodbye is heard to its end", "goodbye" in "".join(_words(text)), text)
+
+
 async def _checks(heard: _Heard, ears: Whisper, requests: Sequence[RestCall]) -> list[Check]:
     call, record = heard.call, heard.call.record()
     first, second = _said()
@@ -348,7 +353,7 @@ async def _checks(heard: _Heard, ears: Whisper, requests: Sequence[RestCall]) ->
         *([key] if _keys_travel(call) else []),
         _barge_in(heard, measures),
         _audible("… and what interrupted it is answered", heard.answers_to(second.text), texts),
-        Check("goodbye is heard to its end", "goodbye" in _words(_last(texts)), _last(texts)),
+        _goodbye(_last(texts)),
         _hung_up(call, requests),
         Check("no hole in its speech", not measures.holes, _say_holes(measures.holes)),
         Check(
