@@ -2,6 +2,7 @@
 
     POST or GET  /{carrier}/{answer|after|status|digits}    webhooks
     WebSocket    /{carrier}/media  and  /{carrier}/media/{token}
+    …            /calls                                     see api.py, where keys are set
     GET          /health/live, /health/ready
 
 The carrier is in the URL, never guessed from a message. Everything that matters happens in the
@@ -22,6 +23,7 @@ import fastapi.responses
 from fastapi import APIRouter, FastAPI
 from starlette.routing import WebSocketRoute
 
+from .. import __version__
 from ..call import Bot
 from ..carrier import Carrier, Hooks, Purpose
 from ..config import Settings, dial_rate, load_carriers, outbound_audio
@@ -29,6 +31,7 @@ from ..errors import BadSignature, ConfigError, Refused, RemoteProtocolError
 from ..media.resample import Resampler
 from ..rest import HttpSender, Rest, Send
 from ..web import Request, Response
+from .api import api
 from .asgi import AsgiSocket, Receive, SendMessage
 from .dialled import Dialled, Wish
 from .dialling import Dialler
@@ -282,6 +285,8 @@ def router(
             await server.stop()
 
     routes = APIRouter(lifespan=lifespan)
+    if settings.api_keys:
+        routes.include_router(api(server, settings.api_keys))
     routes.add_api_route(
         "/{carrier}/{purpose}",
         server.webhook,
@@ -307,7 +312,13 @@ def create_app(
     Arguments and errors as for ``router``.
     """
     routes = router(bot, settings, send=send, clock=clock)
-    app = FastAPI(title="Trunkline", openapi_url=None)
+    app = FastAPI(
+        title="Trunkline",
+        version=__version__,
+        openapi_url="/openapi.json" if settings.api_keys else None,
+        docs_url=None,
+        redoc_url=None,
+    )
 
     @app.get("/health/live", response_class=fastapi.responses.PlainTextResponse)
     async def live() -> str:
