@@ -53,20 +53,17 @@ __all__ = ["BotEnd", "CarrierEnd", "Telnyx"]
 
 _API: Final = "https://api.telnyx.com/v2"
 _AUTH_HEADER: Final = "x-telnyx-streaming-auth-token"
-_PUBLIC: Final = "the account's public key (Keys & Credentials), which verifies webhooks"
-_APPLICATION: Final = "id of the Voice API application, to place calls"
-_ELSEWHERE: Final = f"where the API is, if not at {_API}"
 _EXAMPLE_KEY: Final = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
-_SIGNING: Final = "of the simulator only: signs in Telnyx's place, and is verified against"
-# How old a webhook may be (page "Webhook fundamentals"; SDK 4.189.0, webhooks.unwrap).
+# In seconds: how old a webhook may be (SDK 4.189.0, webhooks.unwrap), how long it may come again
+# (a minute, by the longest retry policy there is), how long an order with the same command_id is
+# ignored (page "Command retries"), and when one is repeated that found the call not answered yet
+# (whether one just after ``answer`` does, no page says).
 _FRESH_S: Final = 300.0
-# How long a webhook may come again: a minute, by the longest retry policy there is. How long an
-# order with the same command_id is ignored: a minute (page "Command retries").
 _REPEATS_S: Final = 600.0
 _COMMANDS_S: Final = 60.0
+_PAUSES_S: Final = (0.25, 0.5, 1.0, 2.0)
 # How many chunks may overtake one before it is given up: 80 ms in messages of 20 ms.
 _WINDOW: Final = 4
-
 # hangup_cause (an open list: call.hangup, SDK 4.189.0, and two seen in public code), then the
 # CallStatus of TeXML calls that are over (page "TeXML Hangup").
 _CAUSES: Final = {
@@ -87,12 +84,11 @@ _CAUSES: Final = {
 }
 _CAUSE_WORDS: Final = {why: word for word, why in reversed(_CAUSES.items())}
 _STATUSES: Final = frozenset({"completed", "busy", "no-answer", "canceled", "failed"})
+_FORMATS: Final = {"PCMU": PCMU_8K, "PCMA": PCMA_8K}
 _REJECTIONS: Final = {"USER_BUSY": "busy", "CALL_REJECTED": "rejected"}
 # REST error codes (page "API error codes", 2026-04-10): the call is over, or not answered yet.
 _OVER: Final = "90018"
 _NOT_YET: Final = "90034"
-# Whether an order just after ``answer`` finds the call answered, no page says.
-_PAUSES_S: Final = (0.25, 0.5, 1.0, 2.0)
 
 
 # --- wire ------------------------------------------------------------------------------------
@@ -143,13 +139,6 @@ def _parameters(told: Any) -> dict[str, str]:
     return {name: value for name, value in pairs if name and isinstance(value, str)}
 
 
-def _failed(told: Any) -> events.Failed:
-    """``code`` is a number in the messages, and text in the page's table."""
-    code = cast("dict[str, Any]", told).get("code") if isinstance(told, dict) else None
-    words = ": ".join(filter(None, (text_of(told, "title"), text_of(told, "detail"))))
-    return events.Failed(str(code) if isinstance(code, int | str) else "", words)
-
-
 class BotEnd(Stream[events.FromCaller, events.ToCaller]):
     """Our server's end; ``audio`` is what ours goes out as."""
 
@@ -184,7 +173,10 @@ class BotEnd(Stream[events.FromCaller, events.ToCaller]):
             case Extra("stop"):
                 return (*self._chunks.rest(), events.Stopped())
             case Extra("error", fields):
-                return (_failed(fields.get("payload")),)
+                told = fields.get("payload")
+                code = cast("dict[str, Any]", told).get("code") if isinstance(told, dict) else ""
+                words = filter(None, (text_of(told, "title"), text_of(told, "detail")))
+                return (events.Failed(str(code or ""), ": ".join(words)),)
             case _:
                 return (said,)
 
@@ -225,24 +217,21 @@ class CarrierEnd(Stream[events.ToCaller, events.FromCaller]):
         self._audio = audio
         self._clock = clock
         self._started: Started | None = None
-        self._sequence = 0
-        self._chunk = 0
+        self._sequence = self._chunk = 0
         self._sent_ms = 0.0
 
     def receive(self, message: str | bytes) -> Sequence[events.ToCaller]:
         said = _TO_TELNYX.read(message)
-        match said:
-            case _Media():
-                lasts = self._audio.ms_in(len(said.media.payload))
-                if not 20 <= lasts <= 30_000:  # page "Media Streaming": 20 ms to 30 s
-                    raise RemoteProtocolError(f"a chunk of {lasts} ms: less than 20, or over 30 s")
-                return (Audio(said.media.payload, format=self._audio),)
-            case Extra("mark", fields):
-                return (events.Mark(text_of(fields.get("mark"), "name")),)
-            case Extra("clear"):
-                return (events.Clear(),)
-            case _:
-                raise RemoteProtocolError("100003: an unknown event")
+        if isinstance(said, _Media):
+            lasts = self._audio.ms_in(len(said.media.payload))
+            if not 20 <= lasts <= 30_000:  # page "Media Streaming": 20 ms to 30 s
+                raise RemoteProtocolError(f"a chunk of {lasts} ms: less than 20, or over 30 s")
+            return (Audio(said.media.payload, format=self._audio),)
+        if said.kind == "mark":
+            return (events.Mark(text_of(said.fields.get("mark"), "name")),)
+        if said.kind == "clear":
+            return (events.Clear(),)
+        raise RemoteProtocolError("100003: an unknown event")
 
     def send(self, event: events.FromCaller) -> None:
         if isinstance(event, Started):
@@ -284,9 +273,6 @@ class CarrierEnd(Stream[events.ToCaller, events.FromCaller]):
         self.put({"event": kind, **fields, **numbered})
 
 
-_FORMATS: Final = {"PCMU": PCMU_8K, "PCMA": PCMA_8K}
-
-
 def _start(event: Started) -> dict[str, Any]:
     heard = {"encoding": event.inbound.encoding.value, "sample_rate": 8000, "channels": 1}
     told = {"from": event.from_, "to": event.to, "client_state": None, "media_format": heard}
@@ -301,7 +287,7 @@ def _ids(started: Started) -> dict[str, str]:
 def _error(event: events.Failed) -> dict[str, Any]:
     number = event.code.isascii() and event.code.isdigit() and event.code[0] != "0"
     title, _, detail = event.message.partition(": ")
-    return {"code": int(event.code) if number else event.code, "title": title} | {"detail": detail}
+    return {"code": int(event.code) if number else event.code, "title": title, "detail": detail}
 
 
 # --- webhooks --------------------------------------------------------------------------------
@@ -339,62 +325,6 @@ def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-def _call_info(payload: Mapping[str, Any], state: Mapping[str, Any]) -> CallInfo:
-    told = text_of(payload, "direction")
-    outbound = told == "outgoing" or (not told and state.get("dialled") is True)
-    return CallInfo(
-        carrier=Telnyx.name,
-        call_id=text_of(state, "leg_of") or text_of(payload, "call_control_id"),
-        from_=text_of(state, "from") or text_of(payload, "from"),
-        to=text_of(state, "to") or text_of(payload, "to"),
-        direction=Direction.OUTBOUND if outbound else Direction.INBOUND,
-        tag=text_of(state, "tag"),
-        raw=payload,
-    )
-
-
-def _who(source: str, *, dialled: bool) -> Who:
-    """``caller`` and ``callee`` are the leg's: of a call we placed, the caller is the bot."""
-    if source not in ("caller", "callee"):
-        return Who.UNKNOWN
-    return Who.CALLER if (source == "caller") is not dialled else Who.BOT
-
-
-def _ended(payload: Mapping[str, Any], call: CallInfo) -> events.Ended:
-    cause = text_of(payload, "hangup_cause")
-    dialled = call.direction is Direction.OUTBOUND
-    who = _who(text_of(payload, "hangup_source"), dialled=dialled)
-    reason = events.EndReason(_CAUSES.get(cause, Why.UNKNOWN), who, cause)
-    return events.Ended(call.call_id, reason)
-
-
-def _machine(call: CallInfo, word: str) -> events.MachineDetected:
-    """``word``: human, human_residence, machine, fax_detected, silence, not_sure and others."""
-    result = word.partition("_")[0]
-    known = result in ("human", "machine", "fax")
-    return events.MachineDetected(call.call_id, result if known else "unknown", word)
-
-
-def _read_texml(form: Mapping[str, str], purpose: Purpose) -> events.Notice:
-    call_id = form.get("CallSid", "")
-    web.safe_id(call_id)
-    status = form.get("CallStatus", "")
-    if "StreamEvent" in form:
-        return events.Other(form["StreamEvent"], call_id)
-    if status in _STATUSES:
-        seconds = form.get("CallDuration", "")
-        length = float(seconds) if seconds.isascii() and seconds.isdigit() else None
-        who = _who(form.get("HangupSource", ""), dialled=False)
-        reason = events.EndReason(_CAUSES[status], who, status)
-        return events.Ended(call_id, reason, duration_s=length)
-    # A status callback asks nothing, at whichever URL it comes (page "TeXML Hangup").
-    if "CallbackSource" in form or purpose not in (Purpose.ANSWER, Purpose.AFTER):
-        return events.Other(status, call_id)
-    from_, to = form.get("From", ""), form.get("To", "")
-    call = CallInfo(carrier=Telnyx.name, call_id=call_id, from_=from_, to=to, raw=form)
-    return events.Offered(call, again=purpose is Purpose.AFTER)
-
-
 # --- REST ------------------------------------------------------------------------------------
 
 
@@ -405,10 +335,6 @@ class _Told(Struct):
 
 class _Resource(Struct):
     data: _Told
-
-
-class _Applications(Struct):
-    data: list[dict[str, Any]]
 
 
 def _fault(response: Response) -> tuple[str, str]:
@@ -439,10 +365,10 @@ class Telnyx(Carrier):
     docs = "https://developers.telnyx.com/docs/voice/programmable-voice/media-streaming"
     credentials = (
         Credential("api_key", "TELNYX_API_KEY", "API key (KEY…)", "KEY0123456789", secret=True),
-        Credential("public_key", "TELNYX_PUBLIC_KEY", _PUBLIC, _EXAMPLE_KEY),
-        Credential("connection_id", "TELNYX_CONNECTION_ID", _APPLICATION, "149", required=False),
-        Credential("api_url", "TELNYX_API_URL", _ELSEWHERE, required=False),
-        Credential("signing_key", "TELNYX_SIGNING_KEY", _SIGNING, "pretend", True, False),
+        Credential("public_key", "TELNYX_PUBLIC_KEY", "the account's public key", _EXAMPLE_KEY),
+        Credential("connection_id", "TELNYX_CONNECTION_ID", "to place calls", "149", False, False),
+        Credential("api_url", "TELNYX_API_URL", f"if it is not {_API}", required=False),
+        Credential("signing_key", "TELNYX_SIGNING_KEY", "the simulator's own", "me", True, False),
     )
     inbound = (PCMU_8K, PCMA_8K)
     outbound = (PCMU_8K, PCMA_8K)
@@ -471,9 +397,8 @@ class Telnyx(Carrier):
         super().__init__(credentials, **options)
         self._api = self.given["api_url"].rstrip("/") or _API
         self._login = {"authorization": f"Bearer {self.given['api_key']}"}
-        self._private = Ed25519PrivateKey.from_private_bytes(
-            hashlib.sha256(self.given["signing_key"].encode()).digest()
-        )
+        seed = hashlib.sha256(self.given["signing_key"].encode()).digest()
+        self._private = Ed25519PrivateKey.from_private_bytes(seed)
         try:
             key = base64.b64decode(self.given["public_key"], validate=True)
             self._public = Ed25519PublicKey.from_public_bytes(key)
@@ -496,8 +421,7 @@ class Telnyx(Carrier):
 
     def verify(self, request: Request) -> None:
         if request.url.startswith("ws"):
-            self._verify_upgrade(request)
-            return
+            return self._verify_upgrade(request)
         if not request.body:
             raise BadSignature("nothing in it is signed: Telnyx must be told to use POST")
         stamp = request.headers.get("telnyx-timestamp", "")
@@ -526,16 +450,15 @@ class Telnyx(Carrier):
             told = {} if request.query else {_AUTH_HEADER: self._proof(request.url)}
             return msgspec.structs.replace(request, headers=told | dict(request.headers))
         stamp = str(int(self.clock()))
-        signature = self._private.sign(f"{stamp}|".encode() + request.body)
-        proof = {"telnyx-timestamp": stamp}
-        proof["telnyx-signature-ed25519"] = base64.b64encode(signature).decode()
+        made = base64.b64encode(self._private.sign(f"{stamp}|".encode() + request.body)).decode()
+        proof = {"telnyx-timestamp": stamp, "telnyx-signature-ed25519": made}
         return msgspec.structs.replace(request, headers={**request.headers, **proof})
 
     # Webhooks and answers.
 
     def read_webhook(self, request: Request, purpose: Purpose) -> Sequence[events.Notice]:
         if not request.body.lstrip().startswith(b"{"):
-            return [_read_texml(dict(request.form()), purpose)]
+            return [self._read_texml(dict(request.form()), purpose)]
         event = web.read_json(request.body, _Envelope).data
         web.safe_id(text_of(event.payload, "call_control_id"))
         if event.id and self._seen.repeats(event.id):
@@ -545,7 +468,7 @@ class Telnyx(Carrier):
 
     def _notice(self, kind: str, event: _Event) -> events.Notice:
         payload, state = event.payload, _remembered(event.payload)
-        call = _call_info(payload, state)
+        call = self._call_info(payload, state)
         inbound = call.direction is Direction.INBOUND
         own = not text_of(state, "leg_of")
         match kind:
@@ -554,23 +477,62 @@ class Telnyx(Carrier):
             case "call.answered" if own:
                 return events.Answered(call) if inbound else events.Offered(call)
             case "streaming.stopped" | "streaming.failed" if own and "transferred" not in state:
-                return self._stream_ended(kind, event, call)
+                # The call lives on (page "Media Streaming"). Of one stream we may hear twice.
+                params = payload.get("stream_params")
+                stream = text_of(payload, "stream_url") or text_of(params, "stream_url")
+                known = stream and self._seen.repeats(stream)
+                return events.Other(kind, call.call_id) if known else events.Offered(call, True)
             case "call.hangup":
-                ended = _ended(payload, call)
+                cause, source = text_of(payload, "hangup_cause"), text_of(payload, "hangup_source")
+                reason = self._reason(cause, source, dialled=not inbound)
+                if own:
+                    return events.Ended(call.call_id, reason)
                 # A leg of a transfer: the call it was for may be left with nobody.
-                return ended if own else events.Offered(call, True, ended.reason.why)
+                return events.Offered(call, True, reason.why)
             case "call.machine.detection.ended" | "call.machine.premium.detection.ended":
-                return _machine(call, text_of(payload, "result"))
+                word = text_of(payload, "result")  # human_residence, say, or fax_detected
+                first = word.partition("_")[0]
+                result = first if first in ("human", "machine", "fax") else "unknown"
+                return events.MachineDetected(call.call_id, result, word)
             case _:
                 return events.Other(event.event_type, call.call_id)
 
-    def _stream_ended(self, kind: str, event: _Event, call: CallInfo) -> events.Notice:
-        """The call lives on (page "Media Streaming"), but of one stream's end we hear twice."""
-        params = event.payload.get("stream_params")
-        stream = text_of(event.payload, "stream_url") or text_of(params, "stream_url")
-        if stream and self._seen.repeats(stream):
-            return events.Other(kind, call.call_id)
-        return events.Offered(call, again=True)
+    def _read_texml(self, form: Mapping[str, str], purpose: Purpose) -> events.Notice:
+        call_id, status = form.get("CallSid", ""), form.get("CallStatus", "")
+        web.safe_id(call_id)
+        if "StreamEvent" in form:
+            return events.Other(form["StreamEvent"], call_id)
+        if status in _STATUSES:
+            reason = self._reason(status, form.get("HangupSource", ""), dialled=False)
+            seconds = form.get("CallDuration", "")
+            length = float(seconds) if seconds.isascii() and seconds.isdigit() else None
+            return events.Ended(call_id, reason, duration_s=length)
+        # A status callback asks nothing, at whichever URL it comes (page "TeXML Hangup").
+        if "CallbackSource" in form or purpose not in (Purpose.ANSWER, Purpose.AFTER):
+            return events.Other(status, call_id)
+        from_, to = form.get("From", ""), form.get("To", "")
+        call = CallInfo(carrier=self.name, call_id=call_id, from_=from_, to=to, raw=form)
+        return events.Offered(call, again=purpose is Purpose.AFTER)
+
+    def _call_info(self, payload: Mapping[str, Any], state: Mapping[str, Any]) -> CallInfo:
+        told = text_of(payload, "direction")
+        outbound = told == "outgoing" or (not told and state.get("dialled") is True)
+        return CallInfo(
+            carrier=self.name,
+            call_id=text_of(state, "leg_of") or text_of(payload, "call_control_id"),
+            from_=text_of(state, "from") or text_of(payload, "from"),
+            to=text_of(state, "to") or text_of(payload, "to"),
+            direction=Direction.OUTBOUND if outbound else Direction.INBOUND,
+            tag=text_of(state, "tag"),
+            raw=payload,
+        )
+
+    def _reason(self, cause: str, source: str, *, dialled: bool) -> events.EndReason:
+        """``source``: caller or callee of the leg. Of a call we placed, the caller is the bot."""
+        who = Who.CALLER if (source == "caller") is not dialled else Who.BOT
+        if source not in ("caller", "callee"):
+            who = Who.UNKNOWN
+        return events.EndReason(_CAUSES.get(cause, Why.UNKNOWN), who, cause)
 
     def write_webhook(self, notice: events.Notice, url: str) -> Request:
         match notice:
@@ -598,9 +560,8 @@ class Telnyx(Carrier):
         ids = {"call_control_id": call.call_id, "client_state": _remember(call)}
         if notice.transfer is not None:
             cause = _CAUSE_WORDS.get(notice.transfer, "unspecified")
-            leg = {"call_control_id": f"v3:{uuid4()}"}
-            leg["client_state"] = _remember(call, leg_of=call.call_id)
-            return "call.hangup", leg | {"hangup_cause": cause, "hangup_source": "callee"}
+            leg = {"call_control_id": f"v3:{uuid4()}", "hangup_cause": cause}
+            return "call.hangup", leg | {"client_state": _remember(call, leg_of=call.call_id)}
         if notice.again:
             return "streaming.stopped", ids
         if call.direction is Direction.OUTBOUND:
@@ -626,8 +587,6 @@ class Telnyx(Carrier):
             "codec": codec,
             "bidirectionalMode": "rtp",
             "bidirectionalCodec": codec,
-            "statusCallback": offer.hooks.url(Purpose.STATUS),
-            "statusCallbackMethod": "POST",
             # A token opens one socket: a lost one goes by <Redirect>, which brings another.
             "enableReconnect": "false",
         }
@@ -673,12 +632,9 @@ class Telnyx(Carrier):
 
     # Control.
 
-    def _call_url(self, call: CallInfo) -> str:
-        return f"{self._api}/calls/{web.safe_id(call.call_id)}"
-
     def _command(self, action: str, call: CallInfo, fields: Mapping[str, Any]) -> Request:
         """An order to a call; by its ``command_id`` it may be sent twice without harm."""
-        url = f"{self._call_url(call)}/actions/{action}"
+        url = f"{self._api}/calls/{web.safe_id(call.call_id)}/actions/{action}"
         return Request.of_json("POST", url, {"command_id": str(uuid4()), **fields}, self._login)
 
     def _order(self, action: str, call: CallInfo, **fields: Any) -> Flow[None]:
@@ -701,7 +657,7 @@ class Telnyx(Carrier):
         yield from self._end("hangup", call)
 
     def state(self, call: CallInfo) -> Flow[CallState]:
-        response = yield Request.get(self._call_url(call), self._login)
+        response = yield Request.get(f"{self._api}/calls/{web.safe_id(call.call_id)}", self._login)
         if _is_over(response):
             return CallState.ENDED
         if response.status >= 300:
@@ -712,8 +668,7 @@ class Telnyx(Carrier):
     def dial(self, wish: Dial) -> Flow[str]:
         if not self.given["connection_id"]:
             raise errors.ConfigError("placing calls needs TELNYX_CONNECTION_ID")
-        direction = Direction.OUTBOUND
-        placed = CallInfo(carrier=self.name, call_id="", tag=wish.key, direction=direction)
+        placed = CallInfo(carrier=self.name, call_id="", tag=wish.key, direction=Direction.OUTBOUND)
         body: dict[str, Any] = {
             "connection_id": self.given["connection_id"],
             "to": wish.to,
@@ -721,9 +676,7 @@ class Telnyx(Carrier):
             "timeout_secs": min(max(wish.ring_timeout, 5), 600),
             "time_limit_secs": min(max(wish.max_duration, 60), 14400),
             "webhook_url": wish.offer.hooks.url(Purpose.ANSWER),
-            "webhook_url_method": "POST",
             "client_state": _remember(placed),
-            "command_id": str(uuid4()),
         }
         if wish.detect_machine:
             body["answering_machine_detection"] = "detect"
@@ -734,7 +687,7 @@ class Telnyx(Carrier):
         return web.read_json(response.body, _Resource).data.call_control_id
 
     def transfer(self, call: CallInfo, to: str, *, from_: str, hooks: Hooks) -> Flow[None]:
-        fields = {"to": to, "webhook_url": hooks.url(Purpose.AFTER), "webhook_url_method": "POST"}
+        fields = {"to": to, "webhook_url": hooks.url(Purpose.AFTER)}
         fields |= {"from": from_} if from_ else {}
         # The stream's end is then no reason to end the call; the new leg's end is.
         fields["client_state"] = _remember(call, transferred=True)
@@ -742,8 +695,7 @@ class Telnyx(Carrier):
         yield from self._order("transfer", call, **fields)
         # A stream that went on would keep another from being opened, should the transfer fail.
         with contextlib.suppress(errors.CallEnded, errors.CarrierError):
-            stopped = fields["client_state"]
-            yield from self._order("streaming_stop", call, client_state=stopped)
+            yield from self._order("streaming_stop", call, client_state=fields["client_state"])
 
     def send_digits(
         self, call: CallInfo, digits: str, *, started: Started, hooks: Hooks
@@ -756,28 +708,24 @@ class Telnyx(Carrier):
         response = yield Request.get(f"{self._api}/call_control_applications", self._login)
         if response.status >= 300:
             raise _refused("list the account's applications", response)
-        told = web.read_json(response.body, _Applications).data
-        urls = {text_of(one, "application_name"): text_of(one, "webhook_event_url") for one in told}
-        return [
-            f"application {name!r} tells {url or 'nobody'} of calls" for name, url in urls.items()
-        ]
+        told = response.json().get("data")
+        listed = cast("list[Any]", told) if isinstance(told, list) else []
+        asked = [(text_of(a, "application_name"), text_of(a, "webhook_event_url")) for a in listed]
+        return [f"application {name!r} tells {url or 'nobody'} of calls" for name, url in asked]
 
     # The carrier's side of control.
 
     def platform(self, request: Request) -> Platform:
-        login = request.headers.get("authorization", "")
-        if not web.same(login, self._login["authorization"]):
+        if not web.same(request.headers.get("authorization", ""), self._login["authorization"]):
             return _fail(401, "10009", "Authentication failed")
         if request.url == f"{self._api}/call_control_applications":
             return Response.of_json({"data": [{"application_name": "example"}]})
         pattern = rf"{re.escape(self._api)}/calls(?:/([^/?]+)(?:/actions/([a-z_]+))?)?"
         path = re.fullmatch(pattern, request.url)
-        if path is None:
-            return _fail(404, "10005", "Resource not found")
-        if path[1] is None:
+        if path and path[1] is None:
             return (yield from self._create(request.json()))
-        leg = yield seam.Find(unquote(path[1]))
-        if leg is None:
+        leg = (yield seam.Find(unquote(path[1]))) if path else None
+        if path is None or leg is None:
             return _fail(404, "10005", "Resource not found")
         if path[2] is None:
             alive = leg.state is not CallState.ENDED
