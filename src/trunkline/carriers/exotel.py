@@ -480,7 +480,7 @@ class Exotel(Carrier):
     # is no multiple of 320 bytes is played with a gap. Exotel's own bots keep 0.9 of real time and
     # report calls that end when much more is sent ahead.
     frame = seam.FrameRule(ms=200, whole=True, max_lead_ms=400)
-    dial_rate = 200 / 60
+    dial_rate = 3.0  # an account has 200 requests a minute, all told (page "API FAQs", 2026-11)
     signs_webhooks = "HTTP Basic or a key, which you put into their URLs"
     limitations = (
         "No request ends a call: closing the socket ends one that was placed.",
