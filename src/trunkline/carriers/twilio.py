@@ -630,8 +630,8 @@ class Twilio(Carrier):
     def _unless_over(self, asked: str, call: CallInfo, name: str, value: str) -> Flow[bool]:
         """Update a call; returns whether it was there to be updated.
 
-        A call that is over is answered with 404/20404 in practice (pipecat, 2026). 400/21220 is
-        documented as "not in-progress", which also fits a call that has not begun: hence asked.
+        One that is over is answered with 404/20404 where it is to end (pipecat#2145), else with
+        400/21220: "not in-progress", which also fits a call that has not begun, hence asked.
         """
         response = yield self._call(call, (name, value))
         if response.status < 300:
@@ -716,11 +716,14 @@ class Twilio(Carrier):
         if path and path[1] is None:
             return (yield from self._create(dict(request.form())))
         leg = (yield seam.Find(path[1])) if path else None
-        if leg is None:
+        form = dict(request.form())
+        # As logged: an end comes too late with 404 (pipecat-ai/pipecat#2145, 2025-07-04), another
+        # document with 21220 (bmlt-enabled/yap#570, 2021-11-30).
+        if leg is None or (leg.state is CallState.ENDED and "Status" in form):
             return _error(404, _NOT_FOUND, f"The resource {request.path} was not found")
         if request.method == "GET":
             return Response.of_json(_resource(leg, self.given["account_sid"]))
-        return (yield from self._modify(leg, dict(request.form())))
+        return (yield from self._modify(leg, form))
 
     def _create(self, form: Mapping[str, str]) -> Platform:
         if not form.get("To") or not form.get("From"):
