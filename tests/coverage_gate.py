@@ -15,6 +15,9 @@ PURE = [
     "*/trunkline/control.py",
     "*/trunkline/carrier.py",
     "*/trunkline/call.py",
+    "*/trunkline/feed.py",
+    "*/trunkline/limits.py",
+    "*/trunkline/utterance.py",
     "*/trunkline/carriers/*",
     "*/trunkline/media/*",
 ]

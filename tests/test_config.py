@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from trunkline import carriers
 from trunkline.config import Settings, load_carriers, outbound_audio
 from trunkline.errors import ConfigError
-from trunkline.session import Limits
+from trunkline.limits import Limits
 
 
 @pytest.fixture(autouse=True)

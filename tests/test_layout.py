@@ -27,6 +27,7 @@ LAYERS = [
     ["carrier"],
     ["carriers"],
     ["capabilities"],
+    ["feed", "limits", "utterance"],
     ["call"],
     ["rest", "session"],
     ["config"],
@@ -38,7 +39,21 @@ LAYERS = [
     ["demo", "cli", "__main__"],
 ]
 # What may wait, sleep, log or open a socket; everything else is pure.
-IMPURE = {"sockets", "rest", "session", "server", "sim", "bots", "adapters", "cli", "demo", "doctor", "call"}
+IMPURE = {
+    "sockets",
+    "rest",
+    "session",
+    "server",
+    "sim",
+    "bots",
+    "adapters",
+    "cli",
+    "demo",
+    "doctor",
+    "call",
+    "feed",
+    "utterance",
+}
 WAITING = {"asyncio", "logging", "socket", "httpx", "websockets", "fastapi", "uvicorn", "threading"}
 
 

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
-from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -32,9 +31,11 @@ from .events import (
     Started,
     Why,
 )
+from .feed import Feed
 from .media.formats import AudioFormat
-from .media.playout import Change, ChangeKind, Passage, Playout
+from .media.playout import Change, ChangeKind
 from .media.transcode import Transcoder
+from .utterance import Mouth, Utterance, UtteranceState
 
 __all__ = [
     "Bot",
@@ -51,27 +52,8 @@ EARLY_AUDIO_MS = 10_000
 """How much unheard audio is kept for a listener; older audio is dropped first."""
 
 
-class UtteranceState(StrEnum):
-    """What has become of an utterance."""
-
-    QUEUED = "queued"
-    SPEAKING = "speaking"
-    PLAYED = "played"
-    CLEARED = "cleared"
-
-
-class Line(Protocol):
+class Line(Mouth, Protocol):
     """What a call asks of the session behind it."""
-
-    playout: Playout
-
-    def now(self) -> float:
-        """Seconds, monotonic."""
-        ...
-
-    def wake(self) -> None:
-        """Something was pushed: have a look."""
-        ...
 
     def clear(self) -> None:
         """Drop all audio, here and at the carrier."""
@@ -90,79 +72,6 @@ class Line(Protocol):
         ...
 
 
-class Utterance:
-    """Something said to the caller, piece by piece; made by ``Call.utterance`` or ``Call.play``."""
-
-    def __init__(self, call: Call, passage: Passage, audio: AudioFormat) -> None:
-        self._call = call
-        self._passage = passage
-        self._transcoder = Transcoder(audio, call.audio_out)
-        self._done: asyncio.Future[UtteranceState] | None = None
-        self._heard_ms = 0.0
-        self.format = audio
-        self.state = UtteranceState.QUEUED
-
-    def write(self, chunk: bytes) -> bool:
-        """Say this next. ``chunk`` is in ``format``, any length.
-
-        Returns:
-            False once the utterance was cleared or the call is over: no more is wanted.
-
-        Raises:
-            ValueError: ``end`` was called before.
-        """
-        if self._passage.cleared or self._call.ended is not None:
-            return False
-        audio = self._transcoder.push(chunk)
-        if audio:
-            self._call.line.playout.push(self._passage, audio)
-            self._call.line.wake()
-        return True
-
-    def end(self) -> None:
-        """Nothing more comes. Does nothing the second time."""
-        if self._passage.ended or self._passage.cleared:
-            return
-        if tail := self._transcoder.flush():
-            self._call.line.playout.push(self._passage, tail)
-        self._call.line.playout.end(self._passage)
-        self._call.line.wake()
-
-    @property
-    def pushed_ms(self) -> float:
-        """Milliseconds of audio written so far (as cut for the wire)."""
-        return self._call.audio_out.ms_in(self._passage.pushed)
-
-    @property
-    def heard_ms(self) -> float:
-        """Milliseconds of it that the caller has heard by now.
-
-        Exact where the carrier has marks, estimated by the clock elsewhere; never more than
-        was sent.
-        """
-        if self.state in (UtteranceState.PLAYED, UtteranceState.CLEARED):
-            return self._heard_ms
-        return self._call.line.playout.heard_ms(self._passage, self._call.line.now())
-
-    async def wait(self) -> UtteranceState:
-        """Wait until it was heard to its end, or cleared; says which."""
-        if self.state in (UtteranceState.PLAYED, UtteranceState.CLEARED):
-            return self.state
-        if self._done is None:
-            self._done = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(self._done)
-
-    def __await__(self) -> Generator[object, None, UtteranceState]:
-        return self.wait().__await__()
-
-    def settle(self, state: UtteranceState, heard_ms: float) -> None:
-        """Told by the call: this is what became of it."""
-        self.state = state
-        self._heard_ms = heard_ms
-        if self._done is not None and not self._done.done():
-            self._done.set_result(state)
-
-
 class SpeakingStarted(Struct, frozen=True):
     """The caller begins to hear ``utterance``."""
 
@@ -178,56 +87,6 @@ class SpeakingStopped(Struct, frozen=True):
 
 
 CallEvent = Audio | Digit | SpeakingStarted | SpeakingStopped | MachineDetected | Failed | Extra
-
-T = TypeVar("T")
-
-
-class _Feed(Generic[T]):
-    """A queue with one reader, closed at the end. ``size`` weighs items; the rest is unbounded."""
-
-    def __init__(self, limit: int, size: Callable[[T], int]) -> None:
-        self._items: deque[T] = deque()
-        self._limit = limit
-        self._size = size
-        self._held = 0
-        self._closed = False
-        self._waiter: asyncio.Future[None] | None = None
-
-    def put(self, item: T) -> None:
-        self._items.append(item)
-        self._held += self._size(item)
-        while self._held > self._limit:
-            self._drop_oldest()
-        self._wake()
-
-    def _drop_oldest(self) -> None:
-        index = next(i for i, item in enumerate(self._items) if self._size(item))
-        self._held -= self._size(self._items[index])
-        del self._items[index]
-
-    def close(self) -> None:
-        self._closed = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def __aiter__(self) -> AsyncIterator[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        while not self._items:
-            if self._closed:
-                raise StopAsyncIteration
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        item = self._items.popleft()
-        self._held -= self._size(item)
-        return item
 
 
 def _weight(event: CallEvent) -> int:
@@ -279,7 +138,7 @@ class Call:
     # Hearing.
 
     def __aiter__(self) -> AsyncIterator[CallEvent]:
-        feed: _Feed[CallEvent] = _Feed(self.audio_in.bytes_in(EARLY_AUDIO_MS), _weight)
+        feed: Feed[CallEvent] = Feed(self.audio_in.bytes_in(EARLY_AUDIO_MS), _weight)
         self._open(feed)
         self.on(feed.put)
         self._hear_with(feed.put)
@@ -288,7 +147,7 @@ class Call:
     def audio(self, format: AudioFormat | None = None) -> AsyncIterator[bytes]:  # noqa: A002
         """The caller's audio in ``format`` (default: as on the wire), chunk by chunk."""
         wanted = format or self.audio_in
-        feed: _Feed[bytes] = _Feed(wanted.bytes_in(EARLY_AUDIO_MS), len)
+        feed: Feed[bytes] = Feed(wanted.bytes_in(EARLY_AUDIO_MS), len)
         self._open(feed)
         self.listen(feed.put, wanted)
         return aiter(feed)
@@ -358,7 +217,7 @@ class Call:
         if self.ended is not None:
             raise CallEnded(f"the call is over: {self.ended.why}")
         passage = self.line.playout.begin(live=live)
-        utterance = Utterance(self, passage, format or self.audio_out)
+        utterance = Utterance(self.line, passage, format or self.audio_out, self.audio_out)
         self._utterances[passage.id] = utterance
         return utterance
 
@@ -441,7 +300,7 @@ class Call:
         if count is not None and count < 1:
             raise ValueError("count must be at least 1")
         self._must_be_open()
-        feed: _Feed[str] = _Feed(0, lambda _: 0)
+        feed: Feed[str] = Feed(0, lambda _: 0)
         self._open(feed)
         tap = _Tap(feed.put, secret)
         self._taps.append(tap)
@@ -548,6 +407,9 @@ class Call:
         for event in early or ():
             hear(event)
         return lambda: _discard(self._hearers, hear)
+
+
+T = TypeVar("T")
 
 
 def _discard(items: list[T], item: T) -> None:

@@ -20,8 +20,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from . import carriers
 from .carrier import Carrier
 from .errors import ConfigError
+from .limits import Limits
 from .media.formats import AudioFormat
-from .session import Limits
 
 __all__ = ["Settings", "dial_rate", "load_carriers", "outbound_audio", "simulated_credentials"]
 

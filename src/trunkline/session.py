@@ -18,8 +18,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from .call import Call
 from .carrier import Control, Hooks, Marks
 from .errors import CallEnded, RemoteProtocolError, TrunklineError
@@ -28,6 +26,7 @@ from .events import (
     CallInfo,
     Clear,
     Cleared,
+    Digit,
     Digits,
     EndReason,
     FromCaller,
@@ -38,8 +37,9 @@ from .events import (
     Who,
     Why,
 )
-from .media.level import rms
+from .limits import Limits, Watch
 from .media.playout import Playout
+from .media.tones import DtmfDetector
 from .sockets import Socket, SocketClosed
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .carrier import Carrier, Stream
     from .rest import Rest
 
-__all__ = ["Limits", "Session"]
+__all__ = ["Session"]
 
 log = logging.getLogger("trunkline.session")
 
@@ -68,23 +68,6 @@ DEAD_S = 1.0
 """A socket from which nothing came for so long is taken for dead where another offers itself:
 carriers send audio every 20 ms, whether anybody speaks or not."""
 TOLERATED_JUNK = 50
-VOICE_RMS = 200.0
-"""Level (of 16-bit samples) above which the caller counts as not silent: about -44 dBFS."""
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """What ends a call by itself. Seconds; 0 switches a limit off.
-
-    ``max_duration`` counts from the first socket, ``no_media`` from the last message that came,
-    ``silence`` from when either side was last heard to speak. ``write`` is how long the carrier
-    may leave what we send unread, ``reattach`` how long a lost socket may take to be replaced.
-    """
-
-    max_duration: float = 4 * 3600.0
-    no_media: float = 20.0
-    silence: float = 600.0
-    write: float = 2.0
-    reattach: float = 3.0
 
 
 class Session:
@@ -127,7 +110,6 @@ class Session:
         self._bot = bot
         self._rest = rest
         self._hooks = hooks
-        self._limits = limits
         self._on_over = on_over
         self._on_lost = on_lost
         self._socket: Socket | None = None
@@ -139,12 +121,13 @@ class Session:
         self._ending = self._loop.create_future()
         self._closings: set[asyncio.Task[None]] = set()
         self._attachments = 0
+        self._losses = 0
         self._junk = 0
         now = self.now()
-        self._began = now
-        self._last_message = now
-        self._last_voice = now
-        self._frames = 0
+        self._watch = Watch(limits, now)
+        # Where the carrier tells keys in no other way, their tones are in the caller's audio.
+        told = Digit in carrier.hears or carrier.digits_by_webhook
+        self._tones = None if told else DtmfDetector(started.inbound)
         self._lost_until: float | None = None
         self._transfer: asyncio.Future[Why] | None = None
         self._returned: Why | None = None
@@ -167,7 +150,7 @@ class Session:
         old, self._socket, self._stream = self._socket, socket, stream
         self._lost_until = None
         self._reattach_until = 0.0
-        self._last_message = self._last_voice = self.now()
+        self._watch.joined(self.now())
         if self._returned is not None:
             self._transferred(self._returned)
             self._returned = None
@@ -184,7 +167,7 @@ class Session:
         await self._over()
 
     def _take(self, stream: Stream[FromCaller, ToCaller], message: str | bytes) -> None:
-        self._last_message = self.now()
+        self._watch.message_at = self.now()
         try:
             events = stream.receive(message)
         except RemoteProtocolError as error:
@@ -199,8 +182,11 @@ class Session:
 
     def _hear(self, event: FromCaller) -> None:
         if isinstance(event, Audio):
-            self._note_voice(event)
+            self._watch.heard(event, self.call.audio_in, self.now())
             self.call.heard(event)
+            if self._tones is not None:
+                for key in self._tones.push(event.payload):
+                    self.call.happened(Digit(key))
         elif isinstance(event, Mark):
             self.playout.returned(event.name, self.now())
             self.wake()
@@ -225,13 +211,6 @@ class Session:
         if event.call_id and event.call_id != self.info.call_id:
             self.finish(EndReason(Why.PROTOCOL, Who.CARRIER, "another call's start"))
 
-    def _note_voice(self, event: Audio) -> None:
-        # One frame in ten is enough to notice speech, and costs a tenth.
-        self._frames += 1
-        due = self._frames % 10 == 0 and self._limits.silence
-        if due and rms(event.payload, self.call.audio_in) > VOICE_RMS:
-            self._last_voice = self.now()
-
     def _lose(self, socket: Socket, closed: SocketClosed) -> None:
         if socket is not self._socket:
             return
@@ -243,7 +222,7 @@ class Session:
             self.finish(EndReason(Why.COMPLETED, Who.CALLER, f"socket closed {closed.code}"))
             return
         log.warning("socket lost", extra=self._who() | {"code": closed.code})
-        self._lost_until = max(self.now() + self._limits.reattach, self._reattach_until)
+        self._lost_until = max(self.now() + self._watch.limits.reattach, self._reattach_until)
         self.wake()
         self._on_lost(self)
 
@@ -254,7 +233,7 @@ class Session:
         A carrier may know of a loss before we do: its end is gone, and ours looks open until
         something is written in vain. What tells is that nothing comes any more.
         """
-        dead = self.now() >= self._last_message + DEAD_S
+        dead = self.now() >= self._watch.message_at + DEAD_S
         again = self._attachments <= MAX_REATTACHMENTS
         return again and self._reason is None and (self._lost_until is not None or dead)
 
@@ -265,9 +244,12 @@ class Session:
 
     def lose(self) -> bool:
         """The carrier asks how to go on, so its socket is gone. Whether to give it another."""
-        if self._reason is not None or self._attachments > MAX_REATTACHMENTS:
+        self._losses += 1
+        if self._reason is not None or max(self._losses, self._attachments) > MAX_REATTACHMENTS:
             return False
-        self._lost_until = max(self._lost_until or 0.0, self.now() + self._limits.reattach)
+        if self._transfer is not None and self._returned is None:
+            self._returned = Why.FAILED  # nobody says how the transfer went, but here the caller is
+        self._lost_until = max(self._lost_until or 0.0, self.now() + self._watch.limits.reattach)
         self._detach()
         return True
 
@@ -318,6 +300,7 @@ class Session:
             raise CallEnded("the call is being transferred already")
         flow = self.carrier.transfer(self.info, to, from_=from_, hooks=self._hooks)
         self._transfer = self._loop.create_future()
+        self._watch.away = True
         try:
             await self._rest.run(self.carrier.name, flow)
             # What they say to each other is none of ours; and some carriers go on to the transfer
@@ -326,6 +309,7 @@ class Session:
             return await asyncio.shield(self._transfer)
         finally:
             self._transfer = None
+            self._watch.away = False
 
     def back(self, why: Why) -> bool:
         """A transfer is over and the carrier asks how to go on. Whether the bot takes over again.
@@ -425,7 +409,7 @@ class Session:
                         return
                     stream.send(self._outbox.popleft())
                     continue
-                async with asyncio.timeout(self._limits.write):
+                async with asyncio.timeout(self._watch.limits.write):
                     for message in messages:
                         await socket.send(message)
         except SocketClosed as closed:
@@ -435,31 +419,22 @@ class Session:
             self.finish(EndReason(Why.NETWORK, Who.CARRIER, "write timed out"))
 
     def _next(self, now: float) -> float:
-        times = [self._began + self._limits.max_duration if self._limits.max_duration else None]
-        times.append(self.playout.next_change(now))
-        if self._socket is not None:
+        connected = self._socket is not None
+        times = [self._watch.next(connected=connected), self.playout.next_change(now)]
+        if connected:
             times.append(self.playout.next_due(now))
-            if self._limits.no_media:
-                times.append(self._last_message + self._limits.no_media)
-        if self._limits.silence and self._transfer is None:
-            times.append(self._last_voice + self._limits.silence)
         times.append(self._lost_until)
         if self._after_playback is not None:
             times.append(self._after_playback[1])
         return min(t for t in (*times, now + 60.0) if t is not None)
 
     def _enforce(self, now: float) -> None:
-        limits = self._limits
         if self.call.speaking:
-            self._last_voice = now
+            self._watch.speaking(now)
         if self._lost_until is not None and now >= self._lost_until:
             self.finish(EndReason(Why.NETWORK, Who.UNKNOWN, "socket lost"))
-        elif limits.max_duration and now >= self._began + limits.max_duration:
-            self.finish(EndReason(Why.LIMIT, Who.OPERATOR, "max_duration"))
-        elif limits.silence and not self._transfer and now >= self._last_voice + limits.silence:
-            self.finish(EndReason(Why.LIMIT, Who.OPERATOR, "silence"))
-        elif limits.no_media and self._socket and now >= self._last_message + limits.no_media:
-            self.finish(EndReason(Why.LIMIT, Who.OPERATOR, "no_media"))
+        elif limit := self._watch.reached(now, connected=self._socket is not None):
+            self.finish(EndReason(Why.LIMIT, Who.OPERATOR, limit))
         elif self._after_playback is not None:
             reason, deadline = self._after_playback
             if self.playout.left_ms(now) <= 0 or now >= deadline:

@@ -43,9 +43,10 @@ from ..events import (
     Who,
     Why,
 )
+from ..limits import Limits
 from ..media.formats import AudioFormat
 from ..rest import Rest
-from ..session import Limits, Session
+from ..session import Session
 from ..sockets import Socket, SocketClosed
 from ..web import Flow, Request, Response
 from .dialled import Dialled
