@@ -61,12 +61,10 @@ TEARDOWN_S = 15.0
 """How long hanging up may take in all."""
 CLOSE_S = 0.5
 REATTACH_S = 10.0
-"""How long to wait for the new socket after asking the carrier to do something that ends the old
-one (press keys, on some carriers)."""
+"""How long a new socket may take after we asked for what ends the old one (keys, on some)."""
 MAX_REATTACHMENTS = 5
 DEAD_S = 1.0
-"""A socket from which nothing came for so long is taken for dead where another offers itself:
-carriers send audio every 20 ms, whether anybody speaks or not."""
+"""A socket silent for so long gives way to another: carriers send every 20 ms, speech or not."""
 TOLERATED_JUNK = 50
 
 
