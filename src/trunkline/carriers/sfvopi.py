@@ -164,14 +164,20 @@ class BotEnd(Stream[FromCaller, ToCaller]):
         self._audio = audio
         self._stream_id: str | None = None
         self._clears = 0
-        kind = f'"contentType":"{_CONTENT_TYPES[audio.encoding]}","sampleRate":{audio.rate}'
+        self._kind, self._rate = _CONTENT_TYPES[audio.encoding], audio.rate
+        self._sample_bytes = audio.sample_bytes
+        kind = f'"contentType":"{self._kind}","sampleRate":{self._rate}'
         self._play = f'{{"event":"playAudio","media":{{{kind},"payload":"'
 
     def receive(self, message: str | bytes) -> Sequence[FromCaller]:
         said = _FROM_SUPERFONE.read(message)
         if isinstance(said, _Media):
-            _check(said.media, self._audio)
-            return (Audio(said.media.payload),)
+            media = said.media
+            # Whether all is as it should be, asked fifty times a second; then what is wrong.
+            right = media.contentType == self._kind and media.sampleRate == self._rate
+            if not right or len(media.payload) % self._sample_bytes:
+                _check(media, self._audio)
+            return (Audio(media.payload),)
         match said:
             case _Start():
                 return (self._started(said),)
