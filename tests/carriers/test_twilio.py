@@ -6,13 +6,13 @@ import xml.etree.ElementTree as ET
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
-from exchange import Exchange
 from golden import Golden, Row, check_read, check_written, example, stream_ends
 from hypothesis import given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 from twilio.twiml.voice_response import Connect, Dial, Stream, VoiceResponse
 
+from exchange import Exchange
 from trunkline import carrier as seam
 from trunkline import events
 from trunkline.carrier import Dismissal, Hooks, Offer, Purpose
