@@ -34,13 +34,10 @@ NAMES = carriers.names()
 every_carrier = pytest.mark.parametrize("carrier", NAMES)
 
 
-def able(*controls, keys=False):
+def able(*controls):
     """The carriers that can do all of this."""
     return [
-        name
-        for name in NAMES
-        if all(carriers.get(name).supports(control) for control in controls)
-        and (not keys or Digit in carriers.get(name).hears or carriers.get(name).digits_by_webhook)
+        name for name in NAMES if all(carriers.get(name).supports(control) for control in controls)
     ]
 
 
@@ -350,7 +347,7 @@ def test_audio_that_is_lost_doubled_swapped_and_late_breaks_nothing(carrier):
     assert call.complaints == []
 
 
-@pytest.mark.parametrize("carrier", able(keys=True))
+@every_carrier
 def test_keys_reach_the_bot(carrier):
     keys = []
 

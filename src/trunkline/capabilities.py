@@ -36,7 +36,7 @@ def row(kind: type[Carrier]) -> tuple[str, ...]:
     def can(control: Control) -> str:
         return "yes" if kind.supports(control) else "no"
 
-    keys_in = "socket" if Digit in kind.hears else "webhook" if kind.digits_by_webhook else "no"
+    keys_in = "socket" if Digit in kind.hears else "webhook" if kind.digits_by_webhook else "tones"
     exact = "estimated" if kind.marks is Marks.NONE else "exact"
     hang_up = "verified" if kind.supports(Control.STATE) else "yes"
     return (

@@ -36,7 +36,7 @@ from .call import Call
 from .carrier import Control
 from .config import Settings
 from .errors import TrunklineError
-from .events import Digit, Who
+from .events import Who
 from .media.formats import L16_16K, AudioFormat, Encoding
 from .media.transcode import convert
 from .server import create_app
@@ -278,9 +278,8 @@ async def _person(call: PhoneCall) -> None:
     await _hear_out(call)
     await call.say(first.audio, first.format, words=first.text)
     await _hear_out(call)
-    if _keys_travel(call):
-        await call.press("5")
-        await _hear_out(call)
+    await call.press("5")
+    await _hear_out(call)
     await call.say(ASKS_FOR_STORY)
     await call.wait_for_speech()
     await asyncio.sleep(LISTENED_S)
@@ -288,12 +287,6 @@ async def _person(call: PhoneCall) -> None:
     await _hear_out(call)
     await call.say(GOODBYE)
     await call.ended()
-
-
-def _keys_travel(call: PhoneCall) -> bool:
-    """Whether this carrier tells of keys at all, be it on the socket or by webhook."""
-    kind = carriers.get(call.info.carrier)
-    return Digit in kind.hears or kind.digits_by_webhook
 
 
 async def _hear_out(call: PhoneCall) -> None:
@@ -350,7 +343,7 @@ async def _checks(heard: _Heard, ears: Whisper, requests: Sequence[RestCall]) ->
         Check("the caller is greeted", bool(texts) and "hello" in texts[0].lower(), _first(texts)),
         _understood("the bot understands a person", first.text, heard.caller),
         _audible("… and says it back, audibly", heard.answers_to(first.text), texts),
-        *([key] if _keys_travel(call) else []),
+        key,
         _barge_in(heard, measures),
         _audible("… and what interrupted it is answered", heard.answers_to(second.text), texts),
         _goodbye(_last(texts)),
