@@ -12,7 +12,7 @@ from . import carriers
 from .carrier import Carrier, Control, Marks
 from .events import Clear, Digit
 
-__all__ = ["COLUMNS", "markdown_table", "row", "show"]
+__all__ = ["COLUMNS", "markdown_page", "row", "show"]
 
 COLUMNS = (
     "carrier",
@@ -61,13 +61,26 @@ def _sends_digits(kind: type[Carrier]) -> bool:
     return Digits in kind.says or kind.supports(Control.SEND_DIGITS)
 
 
-def markdown_table() -> str:
-    """The table for the docs, followed by the credentials of each carrier."""
-    lines = [_line(COLUMNS), _line(["---"] * len(COLUMNS))]
+_HEAD = """# Carriers
+
+Made by `trunkline carriers --markdown` from what the carriers declare; a test keeps it fresh.
+
+*Heard position*: whether what the caller has heard is known from the carrier's marks or estimated
+by the clock. *Keys in*: `tones` are found in the audio. *Hang-up*: `verified` where the carrier can
+be asked afterwards. *Level*: `documented` is written from documentation and code and tested against
+the simulator, `captured` also against messages of real calls, `live` on live calls.
+"""
+
+
+def markdown_page() -> str:
+    """The docs' page: a table of all carriers, then what each one needs and cannot do."""
     kinds = carriers.all_carriers()
-    lines += [_line(row(kind)) for kind in kinds]
+    lines = [_HEAD, _line(COLUMNS), _line(["---"] * len(COLUMNS))]
     for kind in kinds:
-        lines += ["", f"**{kind.title}**", "", _line(("variable", "needed", "what it is"))]
+        title, *cells = row(kind)
+        lines.append(_line([f"[{title}](carriers/{kind.name}.md)", *cells]))
+    for kind in kinds:
+        lines += ["", f"## {kind.title}", "", _line(("variable", "needed", "what it is"))]
         lines.append(_line(("---", "---", "---")))
         lines += [
             _line((f"`{c.env}`", "yes" if c.required else "no", c.help)) for c in kind.credentials

@@ -171,13 +171,13 @@ def serve(
 
 @app.command()
 def carriers(
-    markdown: Annotated[bool, typer.Option(help="print a Markdown table")] = False,
+    markdown: Annotated[bool, typer.Option(help="print the page for the docs")] = False,
 ) -> None:
     """Show what each carrier can do, and what must be set to use it."""
-    from .capabilities import markdown_table, show
+    from .capabilities import markdown_page, show
 
     if markdown:
-        typer.echo(markdown_table())
+        typer.echo(markdown_page(), nl=False)
     else:
         show()
 
