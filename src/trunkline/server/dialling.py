@@ -159,17 +159,19 @@ class Dialler:
     async def hang_up(self, dialled: Dialled) -> None:
         """Take a wish back, or end its call; does nothing where that is over.
 
-        A call of which it is not known yet whether it exists is ended as soon as it is.
+        A call of which it is not known yet whether it exists is ended as soon as it is; one whose
+        carrier has no request for that, as soon as it is answered.
 
         Raises:
-            CarrierError, Unsupported: the carrier would not.
+            CarrierError: the carrier would not.
         """
         dialled.unwanted = True
+        carrier = self._carriers[dialled.wish.carrier]
         if dialled.state is DialState.QUEUED:
             self._close(dialled, EndReason(Why.CANCELLED, Who.OPERATOR))
             self._tasks[dialled.id].cancel()
-        elif not dialled.over and dialled.info.call_id:
-            await self._rest.end_call(self._carriers[dialled.wish.carrier], dialled.info)
+        elif not dialled.over and dialled.info.call_id and carrier.supports(Control.HANG_UP):
+            await self._rest.end_call(carrier, dialled.info)
             self._close(dialled, EndReason(Why.CANCELLED, Who.OPERATOR))
 
     async def stop(self) -> None:
@@ -179,8 +181,9 @@ class Dialler:
         for outcome in await asyncio.gather(*map(self.hang_up, pending), return_exceptions=True):
             if isinstance(outcome, Exception):
                 log.error("hang-up failed", extra={"error": str(outcome)})
-        asked = [self._tasks[wish.id] for wish in pending if wish.state is DialState.PLACING]
-        if asked:
+        # What is being placed, or cannot be called off, is waited for a little.
+        known = (DialState.PLACING, DialState.PLACED, DialState.RINGING)
+        if asked := [self._tasks[wish.id] for wish in pending if wish.state in known]:
             await asyncio.wait(asked, timeout=STOP_S)
 
     async def close(self) -> None:
@@ -211,7 +214,8 @@ class Dialler:
         elif isinstance(notice, MachineDetected):
             dialled.machine = notice.result
         elif isinstance(notice, Ended) and not dialled.joined:
-            self._close(dialled, notice.reason)
+            cancelled = EndReason(Why.CANCELLED, Who.OPERATOR, notice.reason.raw)
+            self._close(dialled, cancelled if dialled.unwanted else notice.reason)
         return dialled
 
     def _bind(self, dialled: Dialled, call: CallInfo) -> None:
@@ -339,7 +343,7 @@ class Dialler:
     async def _follow(self, carrier: Carrier, dialled: Dialled) -> None:
         """Stay until the call is over. Webhooks tell; where they do not, the carrier is asked."""
         wish = dialled.wish
-        if dialled.unwanted:
+        if dialled.unwanted and carrier.supports(Control.HANG_UP):
             await self._end(dialled)
         loop = asyncio.get_running_loop()
         latest = loop.time() + wish.ring_timeout + wish.max_duration + 2 * MARGIN_S
