@@ -14,14 +14,22 @@ from trunkline.web import (
     Request,
     Response,
     basic_auth,
+    e164,
     element,
+    fields_of,
+    is_socket,
+    key_fits,
+    lacking,
     read_basic_auth,
     read_json,
     read_xml,
     refusal,
     safe_id,
     same,
+    seconds_of,
     text_of,
+    timestamp,
+    with_key,
     xml_text,
 )
 
@@ -215,6 +223,38 @@ def test_ids_that_may_not(bad: str) -> None:
         safe_id(bad)
 
 
+# --- the secret in a webhook's URL ------------------------------------------------------------
+
+HOOK = "https://a.example/hook"
+
+
+def test_a_secret_ends_a_url_once() -> None:
+    assert with_key(HOOK, "0a1b") == f"{HOOK}?key=0a1b"
+    assert with_key(f"{HOOK}?a=1", "0a1b") == f"{HOOK}?a=1&key=0a1b"
+    for held in (f"{HOOK}?key=0a1b", f"{HOOK}?key=", f"{HOOK}?key=other&a=1"):
+        assert with_key(held, "0a1b") == held
+    assert with_key(HOOK, "") == HOOK
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1))
+def test_any_secret_fits_where_it_was_put(secret: str) -> None:
+    assert key_fits(Request.get(with_key(HOOK, secret)), secret)
+    assert not key_fits(Request.get(with_key(HOOK, f"{secret}x")), secret)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "?", "?key", "?key=", "?key=0a1", "?key=0a1b&key=x", "?key=0a1b&key=0a1b", "?KEY=0a1b"],
+)
+def test_keys_that_do_not_fit(query: str) -> None:
+    assert not key_fits(Request.get(HOOK + query), "0a1b")
+
+
+@pytest.mark.parametrize("query", ["", "?key", "?key=", "?key=0a1b"])
+def test_without_a_secret_no_key_fits(query: str) -> None:
+    assert not key_fits(Request.get(HOOK + query), "")
+
+
 # --- refusals --------------------------------------------------------------------------------
 
 
@@ -255,3 +295,56 @@ def test_texts_in_what_json_held() -> None:
     fields = {"text": "x", "null": None, "number": 7}
     assert [text_of(fields, name) for name in ("text", "null", "number", "no")] == ["x", "", "", ""]
     assert [text_of(junk, "text") for junk in (None, [], "text", 7)] == ["", "", "", ""]
+
+
+def test_what_lacks_and_what_is_no_object() -> None:
+    fields = {"to": "+1", "from": "", "tag": 7}
+    assert lacking(fields, "to", "from", "tag", "url") == ["from", "tag", "url"]
+    assert lacking(fields, "to") == []
+    assert fields_of(fields) is fields
+    assert [fields_of(junk) for junk in (None, [], "to", 7)] == [{}, {}, {}, {}]
+
+
+# --- numbers and times -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bare", ["1234567", "15551112222", "123456789012345"])
+def test_a_number_gets_the_plus_that_it_lacks(bare: str) -> None:
+    assert e164(bare) == f"+{bare}"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *("", "+15551112222", "123456", "0155511122", "1234567890123456", "1555111222\n"),
+        *("anonymous", "sip:15551112222", "\u0661\u0665\u0665\u0665\u0661\u0661\u0661"),
+    ],
+)
+def test_what_is_no_bare_number_stays(other: str) -> None:
+    assert e164(other) == other
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        *(("0", 0.0), ("61", 61.0), ("999999999", 999999999.0)),
+        *((text, None) for text in ("", "-1", "1.5", " 1", "1\n", "soon", "\u0663", "9" * 400)),
+    ],
+)
+def test_seconds_told_as_text(text: str, seconds: float | None) -> None:
+    assert seconds_of(text) == seconds
+
+
+def test_times_are_in_utc_to_the_millisecond() -> None:
+    """RFC 3339, section 5.8, and what ``date -u -d @1700000000`` says."""
+    assert timestamp(482196050.52) == "1985-04-12T23:20:50.520Z"
+    assert timestamp(1700000000) == "2023-11-14T22:13:20.000Z"
+    assert timestamp(1700000000.25, "microseconds") == "2023-11-14T22:13:20.250000Z"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_one"),
+    [("wss://a.example/x", True), ("ws://127.0.0.1", True), ("https://a", False), ("wss:a", False)],
+)
+def test_which_urls_are_sockets(url: str, is_one: bool) -> None:
+    assert is_socket(url) is is_one

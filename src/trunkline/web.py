@@ -2,7 +2,8 @@
 
 Nothing here opens a socket. A ``Request`` is either one that reached our server (then ``url`` is
 the public URL the carrier called) or one that a ``Flow`` wants sent. What every carrier needs
-of HTTP is here and nothing more: forms, JSON, XML, HTTP Basic, what an unwelcome answer means.
+of HTTP is here and nothing more: forms, JSON, XML, HTTP Basic, the secret in a webhook's URL, how
+numbers and times are written, what an unwelcome answer means. Which carrier's, it does not know.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import base64
 import hmac
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 # Documents from outside are read by ``read_xml`` alone, which takes none that declares entities.
@@ -29,23 +31,35 @@ from msgspec import Struct
 from .errors import CarrierError, RemoteProtocolError
 
 __all__ = [
+    "KEY",
     "Flow",
     "Recent",
     "Request",
     "Response",
     "basic_auth",
+    "e164",
     "element",
+    "fields_of",
+    "is_socket",
+    "key_fits",
+    "lacking",
     "read_basic_auth",
     "read_json",
     "read_xml",
     "refusal",
     "safe_id",
     "same",
+    "seconds_of",
     "text_of",
+    "timestamp",
+    "with_key",
     "xml_text",
 ]
 
 T = TypeVar("T")
+
+KEY: Final = "key"
+"""The query parameter that holds the secret in the URL of a webhook that nobody signs."""
 
 # What may stand in a path segment without quoting, plus ":", which two carriers use in call ids
 # (RFC 3986 section 2.3). Anything else in an id is an attack or a bug.
@@ -59,6 +73,10 @@ _RETRYABLE = frozenset({429, 500, 502, 503, 504})
 
 # A phone number in a carrier's words; seven digits is the shortest there is.
 _NUMBER = re.compile(r"\+?\d{7,}")
+# One in E.164 (ITU-T E.164, 2010-11, section 6: 15 digits at most), but for its plus.
+_BARE = re.compile(r"[1-9][0-9]{6,14}")
+
+_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -176,8 +194,7 @@ class Response(Struct, frozen=True):
     @property
     def retry_after(self) -> float | None:
         """Seconds the server asks us to wait (RFC 9110 section 10.2.3, the number form only)."""
-        value = self.headers.get("retry-after", "")
-        return float(value) if value.isascii() and value.isdigit() else None
+        return seconds_of(self.headers.get("retry-after", ""))
 
     @classmethod
     def of_json(cls, data: Any, status: int = 200) -> Response:
@@ -213,10 +230,40 @@ def read_json(body: bytes, shape: type[T]) -> T:
         raise RemoteProtocolError(f"the JSON body cannot be read: {error}") from None
 
 
+def fields_of(value: Any) -> dict[str, Any]:
+    """``value`` out of JSON if it is an object; an empty one if it is not."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
 def text_of(fields: Any, name: str) -> str:
     """The text of that name in what JSON held; empty where there is none, or ``fields`` is none."""
-    value = cast("dict[str, Any]", fields).get(name) if isinstance(fields, dict) else None
+    value = fields_of(fields).get(name)
     return value if isinstance(value, str) else ""
+
+
+def lacking(fields: Any, *names: str) -> list[str]:
+    """Those of ``names`` under which ``fields`` hold no text, or an empty one."""
+    return [name for name in names if not text_of(fields, name)]
+
+
+def e164(number: str) -> str:
+    """A number with the ``+`` that some carriers leave out; what is none (SIP, a name) as it is."""
+    return f"+{number}" if _BARE.fullmatch(number) else number
+
+
+def seconds_of(text: str) -> float | None:
+    """A whole number of seconds, as text; ``None`` if it is none."""
+    return float(text) if _SECONDS.fullmatch(text) else None
+
+
+def timestamp(at: float, timespec: str = "milliseconds") -> str:
+    """Seconds since 1970 as a date and time in UTC (RFC 3339): ``2026-11-21T09:30:00.250Z``."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def is_socket(url: str) -> bool:
+    """Whether ``url`` is a WebSocket's. Carriers open ``wss`` only; ``ws`` is for local work."""
+    return url.startswith(("wss://", "ws://"))
 
 
 def element(
@@ -304,6 +351,20 @@ def same(left: str, right: str) -> bool:
     return hmac.compare_digest(
         left.encode(errors="surrogatepass"), right.encode(errors="surrogatepass")
     )
+
+
+def with_key(url: str, secret: str) -> str:
+    """``url`` with ``?key=`` and the secret, unless it holds a key already or there is none."""
+    query = urlsplit(url).query
+    if not secret or KEY in dict(parse_qsl(query, keep_blank_values=True)):
+        return url
+    return f"{url}{'&' if query else '?'}{urlencode({KEY: secret})}"
+
+
+def key_fits(request: Request, secret: str) -> bool:
+    """Whether the request's URL holds exactly one key, and the secret: never without a secret."""
+    given = [value for name, value in request.query if name == KEY]
+    return bool(secret) and len(given) == 1 and same(given[0], secret)
 
 
 def safe_id(value: str) -> str:

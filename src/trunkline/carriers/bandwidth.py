@@ -28,8 +28,8 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Final, cast
+from datetime import datetime
+from typing import Any, Final
 from xml.etree.ElementTree import Element
 
 import msgspec
@@ -42,7 +42,7 @@ from ..carrier import Carrier, Credential, Dial, Hooks, Leg, Platform, Purpose, 
 from ..errors import BadSignature, LocalProtocolError, RemoteProtocolError, Unsupported
 from ..events import Audio, CallInfo, CallState, Extra, FromCaller, Notice, Started, ToCaller, Why
 from ..media.formats import L16_8K, L16_16K, L16_24K, PCMU_8K, AudioFormat
-from ..web import Flow, Request, Response, element
+from ..web import Flow, Request, Response, element, text_of
 
 __all__ = ["Bandwidth", "BotEnd", "CarrierEnd"]
 
@@ -237,21 +237,16 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
 # --- webhooks --------------------------------------------------------------------------------
 
 
-def _text(fields: Any, name: str) -> str:
-    value = cast("dict[str, Any]", fields).get(name) if isinstance(fields, dict) else None
-    return value if isinstance(value, str) else ""
-
-
 def _call_info(fields: Mapping[str, Any]) -> CallInfo:
-    outbound = _text(fields, "direction") == "outbound"
+    outbound = text_of(fields, "direction") == "outbound"
     return CallInfo(
         carrier=Bandwidth.name,
-        call_id=_text(fields, "callId"),
-        account_id=_text(fields, "accountId"),
-        from_=_text(fields, "from"),
-        to=_text(fields, "to"),
+        call_id=text_of(fields, "callId"),
+        account_id=text_of(fields, "accountId"),
+        from_=text_of(fields, "from"),
+        to=text_of(fields, "to"),
         direction=events.Direction.OUTBOUND if outbound else events.Direction.INBOUND,
-        tag=_text(fields, "tag"),
+        tag=text_of(fields, "tag"),
         raw=fields,
     )
 
@@ -259,7 +254,8 @@ def _call_info(fields: Mapping[str, Any]) -> CallInfo:
 def _seconds(fields: Mapping[str, Any]) -> float | None:
     """How long a call lasted from its answer, where both times are told."""
     try:
-        began, ended = (datetime.fromisoformat(_text(fields, n)) for n in ("answerTime", "endTime"))
+        told = (text_of(fields, name) for name in ("answerTime", "endTime"))
+        began, ended = map(datetime.fromisoformat, told)
         return max(0.0, (ended - began).total_seconds())
     except (ValueError, TypeError):  # not told, or one of them without a time zone
         return None
@@ -273,7 +269,7 @@ def _reason(cause: str) -> events.EndReason:
 def _machine(call: CallInfo, fields: Mapping[str, Any]) -> events.MachineDetected:
     """The result is a word, or, in the answer webhook of synchronous detection, holds one."""
     name = "machineDetectionResult"
-    word = _text(fields.get(name, {}), "value") or _text(fields, name)
+    word = text_of(fields.get(name, {}), "value") or text_of(fields, name)
     return events.MachineDetected(call.call_id, _MACHINES.get(word, "unknown"), word)
 
 
@@ -284,7 +280,7 @@ def _other(kind: str, call: CallInfo, fields: Mapping[str, Any]) -> events.Other
 
 
 def _notices(kind: str, call: CallInfo, fields: Mapping[str, Any]) -> list[Notice]:
-    cause = _text(fields, "cause")
+    cause = text_of(fields, "cause")
     match kind:
         case "initiate" | "answer":
             told = "machineDetectionResult" in fields
@@ -294,7 +290,7 @@ def _notices(kind: str, call: CallInfo, fields: Mapping[str, Any]) -> list[Notic
         case "transferComplete":
             return [events.Offered(call, again=True, transfer=_reason(cause).why)]
         case "dtmf":
-            return [events.DigitPressed(call.call_id, _text(fields, "digit"))]
+            return [events.DigitPressed(call.call_id, text_of(fields, "digit"))]
         case "machineDetectionComplete":
             return [_machine(call, fields)]
         case "disconnect":
@@ -317,7 +313,7 @@ def _stream_name(token: str) -> str:
 
 def _start_stream(verb: Element) -> Step:
     url = verb.get("destination", "")
-    if not url.startswith(("wss://", "ws://")) or verb.get("mode") != "bidirectional":
+    if not web.is_socket(url) or verb.get("mode") != "bidirectional":
         raise RemoteProtocolError("<StartStream> needs a wss destination and mode bidirectional")
     parameters = {p.get("name", ""): p.get("value", "") for p in verb.iterfind("StreamParam")}
     name = verb.get("name", "")
@@ -480,7 +476,7 @@ class Bandwidth(Carrier):
         # Where a URL is set to GET, the same fields come in the query (page "Webhooks").
         fields = dict(request.query) if request.method == "GET" else request.json()
         call = _call_info(fields)
-        kind = _text(fields, "eventType")
+        kind = text_of(fields, "eventType")
         if not kind or not call.call_id:
             raise RemoteProtocolError("a webhook without eventType or callId")
         return _notices(kind, call, fields)
@@ -527,8 +523,7 @@ class Bandwidth(Carrier):
         return who | ({"tag": call.tag} if call.tag else {})
 
     def _time(self, before: float) -> str:
-        at = datetime.fromtimestamp(self.clock() - before, UTC)
-        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return web.timestamp(self.clock() - before)
 
     def _times(self, duration_s: float) -> dict[str, str]:
         return {"answerTime": self._time(duration_s), "endTime": self._time(0)}
@@ -741,17 +736,16 @@ class Bandwidth(Carrier):
         return fresh and web.same(seal, self._seal(until))
 
     def _create(self, body: Mapping[str, Any]) -> Platform:
-        for name in ("to", "from", "applicationId", "answerUrl"):
-            if not _text(body, name):
-                return _error(400, "validation", f"Invalid {name}: must not be empty")
+        if missing := web.lacking(body, "to", "from", "applicationId", "answerUrl"):
+            return _error(400, "validation", f"Invalid {missing[0]}: must not be empty")
         leg = yield seam.Place(
             to=body["to"],
             from_=body["from"],
             answer_url=body["answerUrl"],
-            status_url=_text(body, "disconnectUrl"),
+            status_url=text_of(body, "disconnectUrl"),
             ring_timeout=float(body.get("callTimeout", 30)),
             detect_machine="machineDetection" in body,
-            tag=_text(body, "tag"),
+            tag=text_of(body, "tag"),
         )
         assert leg is not None, "Place is answered with a Leg"
         return Response.of_json({**body, **self._describe(leg)}, 201)
@@ -759,7 +753,7 @@ class Bandwidth(Carrier):
     def _modify(self, leg: Leg, request: Request, *, bxml: bool) -> Platform:
         call_id = leg.call.call_id
         order = {} if bxml else request.json()
-        if _text(order, "state") == "completed":
+        if text_of(order, "state") == "completed":
             yield seam.HangUpLeg(call_id)
             return Response()
         if leg.state is not CallState.ACTIVE:
@@ -768,7 +762,7 @@ class Bandwidth(Carrier):
         if bxml:
             yield seam.Instruct(call_id, _read_bxml(request.body), keep_stream=True)
             return Response(204)
-        if not _text(order, "redirectUrl"):
+        if not text_of(order, "redirectUrl"):
             return _error(400, "validation", "redirectUrl is required")
         yield seam.Fetch(call_id, order["redirectUrl"], order.get("redirectMethod", "POST"))
         return Response()

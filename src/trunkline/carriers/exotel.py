@@ -58,7 +58,6 @@ from ..web import Flow, Request, Response, text_of
 __all__ = ["BotEnd", "CarrierEnd", "Exotel"]
 
 _RATE: Final = "sample-rate"
-_KEY: Final = "key"
 _USER_HELP: Final = "user name of your choice in the webhooks' URLs; no webhook is taken without"
 _KEY_HELP: Final = "long random password of your choice to it; also taken as ?key= of the URL"
 _HOST_HELP: Final = "api.in.exotel.com for accounts in Mumbai; otherwise api.exotel.com"
@@ -134,7 +133,7 @@ _TO_EXOTEL: Final[Shapes[_Media | _Mark | _Clear]] = Shapes(_Media | _Mark | _Cl
 def _either(fields: Any, name: str) -> Any:
     """A value by its name in snake_case, or in the camelCase that half of Exotel's bots read."""
     head, *rest = name.split("_")
-    known = cast("dict[str, Any]", fields) if isinstance(fields, dict) else {}
+    known = web.fields_of(fields)
     return known.get(name) or known.get(head + "".join(map(str.title, rest)))
 
 
@@ -201,8 +200,7 @@ class BotEnd(Stream[FromCaller, ToCaller]):
         told = _either(body, "media_format") or _either(fields, "media_format")
         self._audio = _audio(told, self._audio)
         self._begin(stream_id)
-        custom = _either(body, "custom_parameters")
-        pairs = cast("dict[str, Any]", custom).items() if isinstance(custom, dict) else ()
+        pairs = web.fields_of(_either(body, "custom_parameters")).items()
         return Started(
             call_id=call_id,
             account_id=_text(_either(body, "account_sid")),
@@ -375,7 +373,7 @@ def _pairs(request: Request) -> Iterator[tuple[str, str]]:
 
 def _fields(request: Request) -> dict[str, str]:
     fields = dict(_pairs(request))
-    fields.pop(_KEY, None)
+    fields.pop(web.KEY, None)
     # The Passthru applet has been seen to send Stream[Status]=… and Stream={"Status":…}.
     if fields.get("Stream", "").startswith("{"):
         told = web.read_json(fields.pop("Stream").encode(), dict[str, Any])
@@ -404,7 +402,7 @@ def _progress(call: CallInfo, fields: Mapping[str, str]) -> list[Notice]:
 def _seconds(fields: Mapping[str, str]) -> float | None:
     """How long the called party was on the line, where it is told."""
     told = fields.get("Legs[0][OnCallDuration]") or fields.get("ConversationDuration", "")
-    return float(told) if re.fullmatch(r"[0-9]{1,9}", told) else None
+    return web.seconds_of(told)
 
 
 def _passed(call: CallInfo, fields: Mapping[str, str]) -> list[Notice]:
@@ -529,9 +527,8 @@ class Exotel(Carrier):
                 "EXOTEL_WEBHOOK_PASSWORD, and put them into the URLs that Exotel calls"
             )
         given = web.read_basic_auth(request.headers.get("authorization", ""))
-        keys = [text for name, text in request.query if name == _KEY]
         known = given is not None and web.same(web.basic_auth(*given), self._webhook_login)
-        if not known and not (len(keys) == 1 and web.same(keys[0], self._password)):
+        if not known and not web.key_fits(request, self._password):
             raise BadSignature("the webhook's credentials are not ours", challenge=challenge)
 
     def sign(self, request: Request) -> Request:
@@ -618,7 +615,7 @@ class Exotel(Carrier):
         if response.status >= 300:
             raise RemoteProtocolError(f"the applet's URL answered HTTP {response.status}")
         url = text_of(response.json(), "url")
-        if url and not url.startswith(("wss://", "ws://")):
+        if url and not web.is_socket(url):
             raise RemoteProtocolError("the applet's URL answered with something else than wss://")
         # The flow's next applet is Hangup, as docs/carriers/exotel.md sets it up.
         return [_opened(url) if url else seam.Hangup()]
@@ -646,7 +643,7 @@ class Exotel(Carrier):
             ("StreamType", "bidirectional"),
             ("TimeLimit", str(min(wish.max_duration, _LONGEST_S))),
             ("TimeOut", str(wish.ring_timeout)),
-            ("StatusCallback", self._keyed(wish.offer.hooks.url(Purpose.STATUS))),
+            ("StatusCallback", web.with_key(wish.offer.hooks.url(Purpose.STATUS), self._password)),
             *(("StatusCallbackEvents[]", kind) for kind in ("ringing", "answered", "terminal")),
             ("StatusCallbackContentType", "application/json"),
             *([("CustomField", wish.key)] if wish.key else []),
@@ -656,9 +653,6 @@ class Exotel(Carrier):
         if response.status >= 300:
             raise _refused("place a call", response)
         return web.read_json(response.body, _Answer).Call.Sid
-
-    def _keyed(self, url: str) -> str:
-        return _with(url, {_KEY: self._password}) if self._password else url
 
     def check(self) -> Flow[Sequence[str]]:
         response = yield Request.get(f"{self._api.removesuffix('Calls')}ActiveStreams", self._login)
@@ -685,11 +679,10 @@ class Exotel(Carrier):
         return Response.of_json(self._describe(leg))
 
     def _connect(self, form: Mapping[str, str]) -> Platform:
-        required = ("From", "CallerId", "StreamUrl")
-        if lacking := [name for name in required if not form.get(name)]:
-            return _error(400, f"Mandatory parameter missing: {', '.join(lacking)}")
+        if missing := web.lacking(form, "From", "CallerId", "StreamUrl"):
+            return _error(400, f"Mandatory parameter missing: {', '.join(missing)}")
         url = form["StreamUrl"]
-        if form.get("StreamType") != "bidirectional" or not url.startswith(("wss://", "ws://")):
+        if form.get("StreamType") != "bidirectional" or not web.is_socket(url):
             return _error(400, "StreamUrl or StreamType is invalid")
         leg = yield seam.Place(
             to=form["From"],

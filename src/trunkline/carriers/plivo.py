@@ -43,7 +43,7 @@ from ..carrier import Carrier, Credential, Dial, Hooks, Leg, Platform, Purpose, 
 from ..errors import BadSignature, LocalProtocolError, RemoteProtocolError, Unsupported
 from ..events import Audio, CallInfo, CallState, Extra, FromCaller, Notice, Started, ToCaller, Why
 from ..media.formats import L16_8K, L16_16K, PCMU_8K, AudioFormat
-from ..web import Flow, Request, Response, element
+from ..web import Flow, Request, Response, e164, element, text_of
 
 __all__ = ["BotEnd", "CarrierEnd", "Plivo"]
 
@@ -374,11 +374,6 @@ def _signed_text(request: Request) -> str:
 # --- webhooks --------------------------------------------------------------------------------
 
 
-def _number(text: str) -> str:
-    """E.164 with ``+``, which Plivo leaves out; anything else (``sip:``, short codes) as it is."""
-    return f"+{text}" if re.fullmatch(r"[1-9][0-9]{6,14}", text) else text
-
-
 def _bare(number: str) -> str:
     if "<" in number:  # joins several numbers, all of which are called
         raise ValueError("one number, or one sip: address")
@@ -391,8 +386,8 @@ def _call_info(form: Mapping[str, str]) -> CallInfo:
     return CallInfo(
         carrier=Plivo.name,
         call_id=form.get("CallUUID", ""),
-        from_=_number(form.get("From", "")),
-        to=_number(form.get("To", "")),
+        from_=e164(form.get("From", "")),
+        to=e164(form.get("To", "")),
         direction=events.Direction.INBOUND if inbound else events.Direction.OUTBOUND,
         dial_id=form.get("RequestUUID", ""),
         raw=form,
@@ -408,12 +403,11 @@ def _ended(call: CallInfo, form: Mapping[str, str]) -> events.Ended:
         # The person at the other end is not the "Caller" then, but the one who was called.
         source = {"Callee": "Caller", "Call recipient": "Caller", "Caller": ""}.get(source, source)
     who = _SOURCES.get(source, events.Who.UNKNOWN)
-    seconds = form.get("Duration", "")
     return events.Ended(
         call.call_id,
         events.EndReason(why, who, f"{code} {form.get('HangupCauseName') or status}".strip()),
         dial_id=call.dial_id,
-        duration_s=float(seconds) if seconds.isascii() and seconds.isdigit() else None,
+        duration_s=web.seconds_of(form.get("Duration", "")),
     )
 
 
@@ -457,7 +451,7 @@ def _stream(verb: Element) -> Step:
     name, _, rate = verb.get("contentType", "audio/x-l16;rate=8000").partition(";rate=")
     audio = _FORMATS.get((name, int(rate)))
     both_ways = verb.get("bidirectional") == "true" and verb.get("audioTrack") in (None, "inbound")
-    if not url.startswith(("wss://", "ws://")) or not both_ways or audio is None:
+    if not web.is_socket(url) or not both_ways or audio is None:
         raise RemoteProtocolError("<Stream> needs a wss URL, bidirectional, inbound, a contentType")
     return seam.OpenStream(
         url=url,
@@ -470,7 +464,7 @@ def _stream(verb: Element) -> Step:
 def _dial(verb: Element) -> Step:
     party = next(iter(verb), None)
     to, caller = "" if party is None else party.text or "", verb.get("callerId", "")
-    return seam.TransferTo(to=_number(to), from_=_number(caller), then_url=verb.get("action", ""))
+    return seam.TransferTo(to=e164(to), from_=e164(caller), then_url=verb.get("action", ""))
 
 
 _VERBS: Final[Mapping[str, Callable[[Element], Step]]] = {
@@ -693,11 +687,11 @@ class Plivo(Carrier):
             if response.status >= 300:
                 raise _refused("ask for a call's state", response)
             told = response.json()
-            if web.text_of(told, "end_time"):  # of a record, which only calls that are over have
+            if text_of(told, "end_time"):  # of a record, which only calls that are over have
                 break
             if query:
                 # A word that is new is no reason to think that the call is over.
-                return _STATES.get(web.text_of(told, "call_status"), CallState.ACTIVE)
+                return _STATES.get(text_of(told, "call_status"), CallState.ACTIVE)
         return CallState.ENDED
 
     def dial(self, wish: Dial) -> Flow[str]:
@@ -737,7 +731,7 @@ class Plivo(Carrier):
         if response.status >= 300:
             raise _refused("list the account's applications", response)
         told = web.read_json(response.body, _Applications).objects
-        asked = [(web.text_of(one, "app_name"), web.text_of(one, "answer_url")) for one in told]
+        asked = [(text_of(one, "app_name"), text_of(one, "answer_url")) for one in told]
         return [f"application {name!r} asks {url or 'nobody'} what to do" for name, url in asked]
 
     # The carrier's side of control.
@@ -763,20 +757,19 @@ class Plivo(Carrier):
             yield seam.HangUpLeg(leg.call.call_id)
             return Response(204)
         order = request.json()
-        if not (url := web.text_of(order, "aleg_url")):
+        if not (url := text_of(order, "aleg_url")):
             return _answered(400, error="aleg_url parameter must be present")
         yield seam.Fetch(leg.call.call_id, url, str(order.get("aleg_method", "POST")))
         return _answered(202, message="call transfered")  # their spelling
 
     def _create(self, body: Mapping[str, Any]) -> Platform:
-        for name in ("from", "to", "answer_url"):
-            if not web.text_of(body, name):
-                return _answered(400, error=f"{name} parameter must be present")
+        if missing := web.lacking(body, "from", "to", "answer_url"):
+            return _answered(400, error=f"{missing[0]} parameter must be present")
         leg = yield seam.Place(
-            to=_number(body["to"]),
-            from_=_number(body["from"]),
+            to=e164(body["to"]),
+            from_=e164(body["from"]),
             answer_url=body["answer_url"],
-            status_url=web.text_of(body, "hangup_url"),
+            status_url=text_of(body, "hangup_url"),
             ring_timeout=float(body.get("ring_timeout", 120)),
             detect_machine="machine_detection" in body,
         )

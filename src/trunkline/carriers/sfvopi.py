@@ -26,9 +26,7 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -51,14 +49,13 @@ from ..events import (
     Why,
 )
 from ..media.formats import L16_8K, L16_16K, L16_24K, PCMA_8K, PCMU_8K, AudioFormat, Encoding
-from ..web import Flow, Request, Response, text_of
+from ..web import Flow, Request, Response, text_of, with_key
 
 __all__ = ["BotEnd", "CarrierEnd", "Sfvopi"]
 
 _API: Final = "https://prod-api.superfone.co.in/superfone"
 _CALLS: Final = f"{_API}/sfvopi/calls"
 _APPS: Final = f"{_API}/sfvopi/apps"
-_KEY: Final = "key"
 _KEY_HELP: Final = "a long random word of yours that ends webhook URLs, ?key=…; no call without"
 _STREAM_TIMEOUT_S: Final = 86400
 
@@ -345,7 +342,7 @@ def _read_stream(stream: _Stream) -> seam.OpenStream:
     audio = next((a for a in _OUTBOUND if str(a) == f"{stream.codec}/{stream.sample_rate}"), None)
     if audio is None or stream.direction != "BOTH":
         raise RemoteProtocolError("a stream needs a codec at a rate that it has, direction BOTH")
-    if not stream.url.startswith(("wss://", "ws://")):
+    if not web.is_socket(stream.url):
         raise RemoteProtocolError("a stream's url is wss://")
     return seam.OpenStream(url=stream.url, headers=stream.extra_headers, audio=audio)
 
@@ -432,28 +429,21 @@ class Sfvopi(Carrier):
             raise BadSignature(
                 "SFVOPI_WEBHOOK_SECRET is not set, so that no webhook can prove its origin"
             )
-        given = [value for name, value in request.query if name == _KEY]
-        if len(given) != 1 or not web.same(given[0], self._secret):
+        if not web.key_fits(request, self._secret):
             raise BadSignature(
                 "the webhook's URL does not end in ?key= and SFVOPI_WEBHOOK_SECRET: set it so in "
                 "the app's answer_url and hangup_url"
             )
 
     def sign(self, request: Request) -> Request:
-        return msgspec.structs.replace(request, url=self._with_key(request.url))
-
-    def _with_key(self, url: str) -> str:
-        query = urlsplit(url).query
-        if _KEY in dict(parse_qsl(query, keep_blank_values=True)):
-            return url
-        return f"{url}{'&' if query else '?'}{urlencode({_KEY: self._secret})}"
+        return msgspec.structs.replace(request, url=with_key(request.url, self._secret))
 
     # Webhooks and answers.
 
     def read_webhook(self, request: Request, purpose: Purpose) -> Sequence[Notice]:
         # Where a method is set to GET, the same fields come in the query.
         told = dict(request.query) if request.method == "GET" else request.json()
-        fields = {name: value for name, value in told.items() if name != _KEY}
+        fields = {name: value for name, value in told.items() if name != web.KEY}
         return [_notice(_call_info(fields), fields, purpose)]
 
     def write_webhook(self, notice: Notice, url: str) -> Request:
@@ -488,8 +478,7 @@ class Sfvopi(Carrier):
         return told | {"duration": length, "ended_at": self._time(), "hangup_cause": cause}
 
     def _time(self, before: float = 0.0) -> str:
-        at = datetime.fromtimestamp(self.clock() - before, UTC)
-        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return web.timestamp(self.clock() - before)
 
     def answer(self, call: CallInfo, offer: seam.Offer) -> seam.Answer:
         audio = self.can_play(offer.audio)
@@ -527,11 +516,11 @@ class Sfvopi(Carrier):
         if not self._secret:
             raise errors.ConfigError("placing calls needs SFVOPI_WEBHOOK_SECRET, to answer them")
         hooks = wish.offer.hooks
-        status = self._with_key(hooks.url(Purpose.STATUS))
+        status = with_key(hooks.url(Purpose.STATUS), self._secret)
         body = {
             "from": wish.from_,
             "to": wish.to,
-            "answer_url": self._with_key(hooks.url(Purpose.ANSWER)),
+            "answer_url": with_key(hooks.url(Purpose.ANSWER), self._secret),
             "answer_method": "POST",
             "ring_url": status,
             "ring_method": "POST",
@@ -572,9 +561,8 @@ class Sfvopi(Carrier):
         if (request.method, request.url) != ("POST", _CALLS):
             return _error(404, "Not Found")
         body = request.json()
-        for name in ("from", "to", "answer_url"):
-            if not text_of(body, name):
-                return _error(400, f"{name} is required")
+        if missing := web.lacking(body, "from", "to", "answer_url"):
+            return _error(400, f"{missing[0]} is required")
         leg = yield seam.Place(
             to=body["to"],
             from_=body["from"],

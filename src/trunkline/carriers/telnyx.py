@@ -28,7 +28,6 @@ import hmac
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Literal, cast
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
@@ -135,7 +134,7 @@ def _parameters(told: Any) -> dict[str, str]:
     if isinstance(told, list):
         listed = cast("list[Any]", told)
         told = {text_of(one, "name"): text_of(one, "value") for one in listed}
-    pairs = cast("dict[str, Any]", told).items() if isinstance(told, dict) else ()
+    pairs = web.fields_of(told).items()
     return {name: value for name, value in pairs if name and isinstance(value, str)}
 
 
@@ -174,9 +173,9 @@ class BotEnd(Stream[events.FromCaller, events.ToCaller]):
                 return (*self._chunks.rest(), events.Stopped())
             case Extra("error", fields):
                 told = fields.get("payload")
-                code = cast("dict[str, Any]", told).get("code") if isinstance(told, dict) else ""
+                code = web.fields_of(told).get("code") or ""
                 words = filter(None, (text_of(told, "title"), text_of(told, "detail")))
-                return (events.Failed(str(code or ""), ": ".join(words)),)
+                return (events.Failed(str(code), ": ".join(words)),)
             case _:
                 return (said,)
 
@@ -246,7 +245,7 @@ class CarrierEnd(Stream[events.ToCaller, events.FromCaller]):
             case Audio():
                 self._say("media", media=self._media(event))
             case events.Digit():
-                at = _time(self._clock())
+                at = web.timestamp(self._clock(), "microseconds")
                 self._say("dtmf", occurred_at=at, dtmf={"digit": event.digit})
             case events.Mark():
                 self._say("mark", mark={"name": event.name})
@@ -319,10 +318,6 @@ def _remembered(payload: Mapping[str, Any]) -> dict[str, Any]:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (ValueError, RecursionError):  # not ours: no base64, UTF-8 or JSON object
         return {}
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 # --- REST ------------------------------------------------------------------------------------
@@ -504,8 +499,7 @@ class Telnyx(Carrier):
             return events.Other(form["StreamEvent"], call_id)
         if status in _STATUSES:
             reason = self._reason(status, form.get("HangupSource", ""), dialled=False)
-            seconds = form.get("CallDuration", "")
-            length = float(seconds) if seconds.isascii() and seconds.isdigit() else None
+            length = web.seconds_of(form.get("CallDuration", ""))
             return events.Ended(call_id, reason, duration_s=length)
         # A status callback asks nothing, at whichever URL it comes (page "TeXML Hangup").
         if "CallbackSource" in form or purpose not in (Purpose.ANSWER, Purpose.AFTER):
@@ -552,7 +546,7 @@ class Telnyx(Carrier):
             case _:
                 raise Unsupported(f"Telnyx sends no webhook we would need for {notice}")
         data = {"record_type": "event", "event_type": kind, "id": str(uuid4())}
-        data |= {"occurred_at": _time(self.clock()), "payload": payload}
+        data |= {"occurred_at": web.timestamp(self.clock(), "microseconds"), "payload": payload}
         meta = {"attempt": 1, "delivered_to": url}
         return Request.of_json("POST", url, {"data": data, "meta": meta})
 
@@ -739,9 +733,8 @@ class Telnyx(Carrier):
         return Response.of_json({"data": ids | more})
 
     def _create(self, body: Mapping[str, Any]) -> Platform:
-        for name in ("connection_id", "to", "from"):
-            if not text_of(body, name):
-                return _fail(422, "10004", f"Missing required parameter: {name}")
+        if missing := web.lacking(body, "connection_id", "to", "from"):
+            return _fail(422, "10004", f"Missing required parameter: {missing[0]}")
         leg = yield seam.Place(
             to=body["to"],
             from_=body["from"],
@@ -792,7 +785,7 @@ def _open(body: Mapping[str, Any]) -> seam.OpenStream:
     url = text_of(body, "stream_url")
     audio = _FORMATS.get(text_of(body, "stream_bidirectional_codec") or "PCMU")
     mode = text_of(body, "stream_bidirectional_mode")
-    if not url.startswith(("wss://", "ws://")) or mode != "rtp" or audio is None:
+    if not web.is_socket(url) or mode != "rtp" or audio is None:
         raise RemoteProtocolError("streaming_start needs a wss URL, mode rtp, and PCMU or PCMA")
     token = text_of(body, "stream_auth_token")
     headers = {_AUTH_HEADER: token} if token else {}

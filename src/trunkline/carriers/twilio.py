@@ -356,8 +356,7 @@ def _progress(call: CallInfo, form: Mapping[str, str]) -> Notice:
         kept = {k: form[k] for k in ("StreamSid", "StreamName", "StreamError") if k in form}
         return events.Other(form["StreamEvent"], call.call_id, kept)
     if state is CallState.ENDED:
-        seconds = form.get("CallDuration", "")
-        length = float(seconds) if seconds.isascii() and seconds.isdigit() else None
+        length = web.seconds_of(form.get("CallDuration", ""))
         reason = events.EndReason(_ENDS[status], raw=status)
         return events.Ended(call.call_id, reason, duration_s=length)
     if "AnsweredBy" in form:
@@ -384,7 +383,7 @@ def _connect(verb: Element) -> Step:
     stream = verb.find("Stream")
     url = "" if stream is None else stream.get("url", "")
     # wss only, and its query string is dropped (errors 31922, 31923); ws is for local work.
-    if stream is None or not url.startswith(("wss://", "ws://")) or "?" in url:
+    if stream is None or not web.is_socket(url) or "?" in url:
         raise RemoteProtocolError("<Connect> needs a <Stream> with a wss URL without a query")
     parameters = {p.get("name", ""): p.get("value", "") for p in stream.iterfind("Parameter")}
     return seam.OpenStream(url=url, parameters=parameters)

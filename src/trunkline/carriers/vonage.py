@@ -27,9 +27,8 @@ import hmac
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cached_property, partial
-from typing import Annotated, Any, ClassVar, Final, Literal, cast
+from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import msgspec
@@ -46,7 +45,7 @@ from ..carrier import Carrier, Credential, Dial, Hooks, Leg, Platform, Purpose, 
 from ..errors import BadSignature, LocalProtocolError, RemoteProtocolError, Unsupported
 from ..events import Audio, CallInfo, CallState, Extra, FromCaller, Notice, Started, ToCaller, Why
 from ..media.formats import L16_8K, L16_16K, L16_24K, AudioFormat
-from ..web import Flow, Request, Response
+from ..web import Flow, Request, Response, e164, text_of
 
 __all__ = ["BotEnd", "CarrierEnd", "Vonage"]
 
@@ -282,16 +281,6 @@ def _payload_hash(request: Request) -> str:
 # --- webhooks --------------------------------------------------------------------------------
 
 
-def _text(fields: Any, name: str) -> str:
-    value = cast("dict[str, Any]", fields).get(name) if isinstance(fields, dict) else None
-    return value if isinstance(value, str) else ""
-
-
-def _e164(number: str) -> str:
-    """A number with its ``+``, which Vonage leaves out; anything else (SIP, anonymous) as it is."""
-    return f"+{number}" if re.fullmatch(r"[1-9][0-9]{6,14}", number) else number
-
-
 def _with(url: str, direction: events.Direction, **ours: str) -> str:
     """``url`` with parameters that come back with the webhook, since its fields lack them."""
     parts = urlsplit(url)
@@ -302,14 +291,14 @@ def _with(url: str, direction: events.Direction, **ours: str) -> str:
 
 def _call_info(fields: Mapping[str, Any], call_id: str, about: Any) -> CallInfo:
     """Who is on a call by ``fields``; its direction and tag are told by ``about``."""
-    outbound = _text(about, "direction") == "outbound"
+    outbound = text_of(about, "direction") == "outbound"
     return CallInfo(
         carrier=Vonage.name,
         call_id=call_id,
-        from_=_e164(_text(fields, "from") or _text(fields, "from_user")),
-        to=_e164(_text(fields, "to")),
+        from_=e164(text_of(fields, "from") or text_of(fields, "from_user")),
+        to=e164(text_of(fields, "to")),
         direction=events.Direction.OUTBOUND if outbound else events.Direction.INBOUND,
-        tag=_text(about, "tag"),
+        tag=text_of(about, "tag"),
         raw=fields,
     )
 
@@ -326,7 +315,7 @@ def _progress(fields: Mapping[str, Any], status: str, call_id: str) -> Notice:
     if status == "answered":
         return events.Answered(_call_info(fields, call_id, fields))
     if status in ("human", "machine"):
-        return events.MachineDetected(call_id, status, _text(fields, "sub_state") or status)
+        return events.MachineDetected(call_id, status, text_of(fields, "sub_state") or status)
     if status in _ENDS:
         who = events.Who.CARRIER if status in _FAULTS else events.Who.UNKNOWN
         reason = events.EndReason(_ENDS[status], who, status)
@@ -338,10 +327,10 @@ def _progress(fields: Mapping[str, Any], status: str, call_id: str) -> Notice:
 def _of_socket(fields: Mapping[str, Any], status: str, *, asks: bool) -> Notice:
     """An event of the socket's own leg. Its headers, which are ours, tell whose socket it was."""
     headers = fields.get("headers")
-    call_id = _text(headers, "call_uuid")
+    call_id = text_of(headers, "call_uuid")
     if not (asks and call_id and status in _ASKS):
         return events.Other(f"websocket {status}", call_id)
-    who = {name: _text(headers, name) for name in ("from", "to")}
+    who = {name: text_of(headers, name) for name in ("from", "to")}
     return events.Offered(_call_info(who, call_id, headers), again=True)
 
 
@@ -375,9 +364,9 @@ class _Endpoint(Struct, omit_defaults=True):
 
     def step(self, from_: str, then: str) -> Step:
         if self.type in ("phone", "sip"):
-            to = _e164(self.number or self.uri)
-            return seam.TransferTo(to=to, from_=_e164(from_), then_url=then)
-        if self.type != "websocket" or not self.uri.startswith(("wss://", "ws://")):
+            to = e164(self.number or self.uri)
+            return seam.TransferTo(to=to, from_=e164(from_), then_url=then)
+        if self.type != "websocket" or not web.is_socket(self.uri):
             raise RemoteProtocolError("an endpoint is a websocket with a wss URI, or a phone")
         if len(msgspec.json.encode(self.headers)) > _HEADERS_BYTES:
             raise RemoteProtocolError(f"headers take more than {_HEADERS_BYTES} bytes")
@@ -552,7 +541,7 @@ class Vonage(Carrier):
             raise BadSignature("the JWT names another application_id")
         # An upgrade has no payload, and what its hash would be of is not documented.
         if not request.url.startswith("ws") and not web.same(
-            _payload_hash(request), _text(claims, "payload_hash")
+            _payload_hash(request), text_of(claims, "payload_hash")
         ):
             raise BadSignature("the payload is not the one whose SHA-256 the JWT names")
 
@@ -569,13 +558,13 @@ class Vonage(Carrier):
     def read_webhook(self, request: Request, purpose: Purpose) -> Sequence[Notice]:
         ours = dict(request.query)
         fields = ours if request.method == "GET" else request.json()
-        call_id = _text(fields, "uuid") or _text(fields, "call_uuid")
-        status = _text(fields, "status")
-        if not call_id and not status and not _text(fields, "reason"):
+        call_id = text_of(fields, "uuid") or text_of(fields, "call_uuid")
+        status = text_of(fields, "status")
+        if not call_id and not status and not text_of(fields, "reason"):
             raise RemoteProtocolError("a webhook without uuid")
         if purpose is Purpose.ANSWER and call_id and not status:
             return [events.Offered(_call_info(fields, call_id, ours))]
-        if _text(fields, "to").startswith(("ws://", "wss://")):
+        if web.is_socket(text_of(fields, "to")):
             return [_of_socket(fields, status, asks=purpose is Purpose.AFTER)]
         if purpose is Purpose.AFTER and "call_uuid" in ours:
             return [_of_transfer(fields, status, ours)]
@@ -618,8 +607,7 @@ class Vonage(Carrier):
         return url, self._event(call, "disconnected") | leg | headers
 
     def _event(self, call: CallInfo, status: str) -> dict[str, Any]:
-        at = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="milliseconds")
-        return _leg(call, status) | {"timestamp": at.replace("+00:00", "Z")}
+        return _leg(call, status) | {"timestamp": web.timestamp(self.clock())}
 
     def answer(self, call: CallInfo, offer: seam.Offer) -> seam.Answer:
         if taken := _RESERVED & set(offer.parameters):
@@ -666,7 +654,7 @@ class Vonage(Carrier):
 
     def _call_url(self, call: CallInfo) -> str:
         """Where a call is controlled: in its region, where its webhook told one."""
-        region = _text(call.raw, "region_url")
+        region = text_of(call.raw, "region_url")
         host = region if _REGIONS.fullmatch(region) else _API
         return f"{host}/v1/calls/{web.safe_id(call.call_id)}"
 
@@ -751,7 +739,7 @@ class Vonage(Carrier):
             return _error(404, "Not Found")
         call_id = leg.call.call_id
         if path[2] is not None:
-            yield seam.Press(call_id, _text(request.json(), "digits").replace("p", "w"))
+            yield seam.Press(call_id, text_of(request.json(), "digits").replace("p", "w"))
             return Response.of_json({"message": "DTMF sent", "uuid": call_id})
         return (yield from self._modify(call_id, request.json()))
 
@@ -768,8 +756,8 @@ class Vonage(Carrier):
 
     def _create(self, body: _Call) -> Platform:
         leg = yield seam.Place(
-            to=_e164(body.to[0].number or body.to[0].uri),
-            from_=_e164(body.from_.number),
+            to=e164(body.to[0].number or body.to[0].uri),
+            from_=e164(body.from_.number),
             answer_url="".join(body.answer_url[:1]),
             status_url="".join(body.event_url[:1]),
             ring_timeout=float(body.ringing_timer),

@@ -25,9 +25,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, cast
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from datetime import datetime
+from typing import Any, ClassVar, Final
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Struct
@@ -50,13 +50,12 @@ from ..events import (
     Why,
 )
 from ..media.formats import L16_24K, AudioFormat
-from ..web import Flow, Request, Response
+from ..web import Flow, Request, Response, text_of, timestamp
 
 __all__ = ["BotEnd", "CarrierEnd", "Wavix"]
 
 _API: Final = "https://api.wavix.com"
 _CALLS: Final = "/v1/calls"
-_KEY: Final = "key"
 _SECRET_HELP: Final = "a long random word that ends the webhook URL: ?key=…"  # noqa: S105
 
 # 20 ms of L16 at 24 kHz, each way (pipecat-wavix 1.1.0); whole tens of milliseconds are read too.
@@ -218,7 +217,7 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
     def send(self, event: FromCaller) -> None:
         if isinstance(event, Started):
             self._started = event
-            self.put({"event": "connected", "event_time": _time(self._clock())})
+            self.put({"event": "connected", "event_time": timestamp(self._clock())})
             self._say("start", stream_type="twoway", channel="inbound")
             return
         if self._started is None:
@@ -246,41 +245,26 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
         assert self._started is not None
         self._sequence += 1
         ids = {"call_id": self._started.call_id, "stream_id": self._started.stream_id}
-        about = {"event": kind, "event_time": _time(self._clock()), **ids}
+        about = {"event": kind, "event_time": timestamp(self._clock()), **ids}
         self.put(about | {"sequence_number": self._sequence} | fields)
-
-
-def _time(at: float) -> str:
-    text = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 # --- webhooks --------------------------------------------------------------------------------
 
 
-def _text(fields: Any, *names: str) -> str:
-    """The first of these fields that holds a text; the two API generations name some otherwise."""
-    known = cast("dict[str, Any]", fields) if isinstance(fields, dict) else {}
-    return next((v for v in map(known.get, names) if isinstance(v, str) and v), "")
-
-
-def _number(text: str) -> str:
-    """A number in E.164 with its +, which Wavix leaves out of ``to``; anything else as it is."""
-    return f"+{text}" if re.fullmatch(r"[1-9][0-9]{6,14}", text) else text
-
-
 def _call_info(fields: Mapping[str, Any], purpose: Purpose) -> CallInfo:
-    call_id = _text(fields, "uuid", "call_id")
+    # Two generations of the API live beside each other, and name some fields otherwise.
+    call_id = text_of(fields, "uuid") or text_of(fields, "call_id")
     web.safe_id(call_id)  # it will stand in URLs: an id that cannot is refused at the door
     # "direction" is optional. The number's webhook is our answer URL, that of calls we place not.
     unsaid = Direction.INBOUND if purpose is Purpose.ANSWER else Direction.OUTBOUND
     return CallInfo(
         carrier=Wavix.name,
         call_id=call_id,
-        from_=_number(_text(fields, "from")),
-        to=_number(_text(fields, "to")),
-        direction=_DIRECTIONS.get(_text(fields, "direction"), unsaid),
-        tag=_text(fields, "tag"),
+        from_=web.e164(text_of(fields, "from")),
+        to=web.e164(text_of(fields, "to")),
+        direction=_DIRECTIONS.get(text_of(fields, "direction"), unsaid),
+        tag=text_of(fields, "tag"),
         raw=fields,
     )
 
@@ -291,8 +275,9 @@ _DIRECTIONS: Final = {direction.value: direction for direction in Direction}
 def _seconds(fields: Mapping[str, Any]) -> float | None:
     """How long a call lasted from its answer, where both times are told."""
     try:
-        began = datetime.fromisoformat(_text(fields, "call_answered"))
-        ended = datetime.fromisoformat(_text(fields, "call_completed", "call_finished"))
+        began = datetime.fromisoformat(text_of(fields, "call_answered"))
+        told = text_of(fields, "call_completed") or text_of(fields, "call_finished")
+        ended = datetime.fromisoformat(told)
         return max(0.0, (ended - began).total_seconds())
     except (ValueError, TypeError):  # not told, or one of them without a time zone
         return None
@@ -310,7 +295,7 @@ def _ended(kind: str, call: CallInfo, fields: Mapping[str, Any]) -> events.Ended
 
 def _after_call(call: CallInfo, fields: Mapping[str, Any]) -> Notice:
     """The post-call webhook: a call detail record, with no event_type."""
-    word, seconds = _text(fields, "disposition"), fields.get("duration")
+    word, seconds = text_of(fields, "disposition"), fields.get("duration")
     if not word:
         raise RemoteProtocolError("a webhook without event_type or disposition")
     length = float(seconds) if isinstance(seconds, int) else None
@@ -321,12 +306,12 @@ def _after_call(call: CallInfo, fields: Mapping[str, Any]) -> Notice:
 def _on_call(call: CallInfo, fields: Mapping[str, Any]) -> list[Notice]:
     """Something that happened on a call: keys collected, audio played, a machine found."""
     about = fields.get("event_payload")
-    inner = cast("dict[str, Any]", about).get("payload") if isinstance(about, dict) else None
+    inner = web.fields_of(about).get("payload")
     # "collect" by the documentation, "collect_completed" by the Node SDK (2026-03).
-    if _text(about, "type").startswith("collect"):
-        keys = [key for key in _text(inner, "digits").upper() if key in "0123456789*#ABCD"]
+    if text_of(about, "type").startswith("collect"):
+        keys = [key for key in text_of(inner, "digits").upper() if key in "0123456789*#ABCD"]
         return [events.DigitPressed(call.call_id, key) for key in keys]
-    other = events.Other(_text(about, "type") or "on_call_event", call.call_id, fields)
+    other = events.Other(text_of(about, "type") or "on_call_event", call.call_id, fields)
     return [_machine(call)] if fields.get("machine_detected") is True else [other]
 
 
@@ -373,16 +358,15 @@ def _stream(url: str) -> dict[str, str]:
 
 def _opened(body: Mapping[str, Any]) -> Step | None:
     """The stream an order asks for; the call goes on in silence when it has ended."""
-    url = _text(body, "stream_url")
-    right = url.startswith(("wss://", "ws://")) and body.get("stream_type") == "twoway"
+    url = text_of(body, "stream_url")
+    right = web.is_socket(url) and body.get("stream_type") == "twoway"
     return seam.OpenStream(url=url, blocking=False) if right else None
 
 
 def _refused(asked: str, response: Response) -> errors.CarrierError:
     said = response.fields
     wrong = said.get("errors") or said.get("error")
-    words = cast("dict[str, Any]", wrong).values() if isinstance(wrong, dict) else ()
-    detail = [str(said.get("message") or ""), *map(str, words)]
+    detail = [str(said.get("message") or ""), *map(str, web.fields_of(wrong).values())]
     return web.refusal(asked, response, detail="; ".join(filter(None, detail)))
 
 
@@ -454,28 +438,21 @@ class Wavix(Carrier):
     def verify(self, request: Request) -> None:
         if not self._secret:
             return
-        given = [value for name, value in request.query if name == _KEY]
-        if len(given) != 1 or not web.same(given[0], self._secret):
+        if not web.key_fits(request, self._secret):
             raise BadSignature(
                 "the webhook's URL does not end in ?key= and WAVIX_WEBHOOK_SECRET: set it so where "
                 "the number's webhook is set"
             )
 
     def sign(self, request: Request) -> Request:
-        return msgspec.structs.replace(request, url=self._with_key(request.url))
-
-    def _with_key(self, url: str) -> str:
-        query = urlsplit(url).query
-        if not self._secret or _KEY in dict(parse_qsl(query, keep_blank_values=True)):
-            return url
-        return f"{url}{'&' if query else '?'}{urlencode({_KEY: self._secret})}"
+        return msgspec.structs.replace(request, url=web.with_key(request.url, self._secret))
 
     # Webhooks and answers.
 
     def read_webhook(self, request: Request, purpose: Purpose) -> Sequence[Notice]:
         fields = request.json()
         call = _call_info(fields, purpose)
-        kind = _text(fields, "event_type", "event")
+        kind = text_of(fields, "event_type") or text_of(fields, "event")
         return _notices(kind, call, fields) if kind else [_after_call(call, fields)]
 
     def write_webhook(self, notice: Notice, url: str) -> Request:
@@ -503,11 +480,11 @@ class Wavix(Carrier):
         return Request.of_json("POST", url, told)
 
     def _event(self, kind: str, call_id: str) -> dict[str, Any]:
-        return {"uuid": call_id, "event_type": kind, "event_time": _time(self.clock())}
+        return {"uuid": call_id, "event_type": kind, "event_time": timestamp(self.clock())}
 
     def _describe(self, call: CallInfo, kind: str) -> dict[str, Any]:
         """A call as webhooks and REST show it. ``to`` comes without its +, as in every sample."""
-        now = _time(self.clock())
+        now = timestamp(self.clock())
         return self._event(kind, call.call_id) | {
             "event_payload": None,
             "from": call.from_,
@@ -526,7 +503,7 @@ class Wavix(Carrier):
         if notice.reason.why is Why.NO_ANSWER:
             return told | {"call_answered": None, "direction": "outbound"}
         if notice.duration_s is not None:
-            told["call_answered"] = _time(self.clock() - notice.duration_s)
+            told["call_answered"] = timestamp(self.clock() - notice.duration_s)
         return told
 
     def answer(self, call: CallInfo, offer: seam.Offer) -> seam.Answer:
@@ -604,7 +581,7 @@ class Wavix(Carrier):
         body: dict[str, Any] = {
             "from": wish.from_,
             "to": wish.to,
-            "callback_url": self._with_key(wish.offer.hooks.url(Purpose.STATUS)),
+            "callback_url": web.with_key(wish.offer.hooks.url(Purpose.STATUS), self._secret),
             "recording": False,
             "voicemail_detection": wish.detect_machine,
             "timeout": wish.ring_timeout,
@@ -645,9 +622,8 @@ class Wavix(Carrier):
         return (yield from self._modify(leg, path[2], request.json()))
 
     def _create(self, body: Mapping[str, Any]) -> Platform:
-        lacking = [name for name in ("from", "to", "callback_url") if not _text(body, name)]
-        if lacking:
-            return _invalid(**dict.fromkeys(lacking, "is required"))
+        if missing := web.lacking(body, "from", "to", "callback_url"):
+            return _invalid(**dict.fromkeys(missing, "is required"))
         leg = yield seam.Place(
             to=body["to"],
             from_=body["from"],
@@ -655,7 +631,7 @@ class Wavix(Carrier):
             status_url=body["callback_url"],
             ring_timeout=float(body.get("timeout", 60)),
             detect_machine=body.get("voicemail_detection") is True,
-            tag=_text(body, "tag"),
+            tag=text_of(body, "tag"),
         )
         assert leg is not None, "Place is answered with a Leg"
         return Response.of_json(self._describe(leg.call, "call_setup"))
@@ -675,8 +651,8 @@ class Wavix(Carrier):
             yield seam.Instruct(leg.call.call_id, steps, keep_stream=True)
         elif what == "streams" and opened and leg.state is CallState.ACTIVE:
             yield seam.Instruct(leg.call.call_id, [opened, wait], keep_stream=True)
-        elif what == "transfer" and _text(body, "to"):
-            step = seam.TransferTo(to=body["to"], from_=_text(body, "from"))
+        elif what == "transfer" and text_of(body, "to"):
+            step = seam.TransferTo(to=body["to"], from_=text_of(body, "from"))
             yield seam.Instruct(leg.call.call_id, [step])
         else:
             return _invalid(call=f"{what or 'this'} is not possible now, or lacks a field")
