@@ -21,6 +21,7 @@ from .errors import ConfigError, TrunklineError
 
 if TYPE_CHECKING:
     from .call import Bot
+    from .config import Settings
     from .media.formats import AudioFormat
     from .sim.caller import Speaker
     from .sim.one_call import Ears
@@ -121,6 +122,18 @@ def _run(main: Callable[[], Coroutine[Any, Any, int]]) -> None:
     raise typer.Exit(code)
 
 
+def _settings(public_url: str, simulator: str, port: int) -> Settings:
+    """The environment's settings, with what the command line says instead."""
+    from .config import Settings
+
+    settings = Settings()
+    settings.public_url = public_url.rstrip("/") or settings.public_url
+    settings.simulator_url = simulator.rstrip("/") or settings.simulator_url
+    if settings.simulator_url and not settings.public_url:
+        settings.public_url = f"http://127.0.0.1:{port}"
+    return settings
+
+
 @app.command()
 def serve(
     bot: Annotated[str, typer.Argument(help="module:function or file.py:function (default: bot)")],
@@ -144,16 +157,11 @@ def serve(
     webhook at [bold]PUBLIC_URL/{carrier}/status[/bold]. Carriers are switched on by their
     credentials in the environment; see [bold]trunkline carriers[/bold].
     """
-    from .config import Settings
     from .server import create_app
     from .server.run import serve as run_server
 
     _log_to_stderr(verbose)
-    settings = Settings()
-    settings.public_url = public_url.rstrip("/") or settings.public_url
-    settings.simulator_url = simulator.rstrip("/") or settings.simulator_url
-    if settings.simulator_url and not settings.public_url:
-        settings.public_url = f"http://127.0.0.1:{port}"
+    settings = _settings(public_url, simulator, port)
     application = create_app(load_bot(bot), settings)
 
     async def go() -> int:
@@ -165,6 +173,62 @@ def serve(
             max_message=settings.max_message,
         )
         return 0
+
+    _run(go)
+
+
+@app.command()
+def dial(
+    number: Annotated[str, typer.Argument(help="whom to call: +12025550123")],
+    bot: Annotated[str, typer.Argument(help="module:function or file.py:function (default: bot)")],
+    from_: Annotated[str, typer.Option("--from", help="the number to call from, one of yours")],
+    carrier: Annotated[
+        str, typer.Option(help="its name; not needed where one is switched on")
+    ] = "",
+    ring_timeout: Annotated[int, typer.Option(help="seconds it may ring")] = 30,
+    detect_machine: Annotated[
+        bool, typer.Option("--detect-machine", help="ask the carrier whether a machine answered")
+    ] = False,
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on")] = 8080,
+    public_url: Annotated[
+        str, typer.Option(help="the URL carriers reach this by; default: $PUBLIC_URL")
+    ] = "",
+    simulator: Annotated[
+        str, typer.Option(help="the REST API of a simulator: trunkline answer; see serve")
+    ] = "",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log more")] = False,
+) -> None:
+    """Call somebody, and have a bot speak with them.
+
+    Serves for as long as the call lasts: the carrier must reach this machine by the public URL.
+    Exits with 0 if somebody answered. To try it without a carrier, be called yourself, in another
+    terminal: [bold]trunkline answer[/bold].
+    """
+    from rich.console import Console
+
+    from .server import create_app
+    from .server.one_dial import one_dial
+    from .server.run import running
+
+    _log_to_stderr(verbose)
+    logging.getLogger("trunkline").setLevel(logging.INFO if verbose else logging.WARNING)
+    settings = _settings(public_url, simulator, port)
+    application = create_app(load_bot(bot), settings)
+
+    async def go() -> int:
+        async with running(
+            application, host, port, drain_timeout=0.0, max_message=settings.max_message
+        ) as server:
+            return await one_dial(
+                server,
+                number,
+                Console(),
+                from_=from_,
+                carrier=carrier,
+                ring_timeout=ring_timeout,
+                detect_machine=detect_machine,
+            )
 
     _run(go)
 
@@ -257,6 +321,64 @@ def call(
             ears=ears,
             rest_port=rest_port,
             via=via,
+        )
+    )
+
+
+@app.command()
+def answer(
+    carrier: Annotated[str, typer.Option(help="whose protocol to speak")] = "",
+    wav: Annotated[
+        list[Path] | None, typer.Option(help="say this 16-bit WAV; may be given again")
+    ] = None,
+    say: Annotated[
+        list[str] | None, typer.Option(help="say these words (extra: demo); may be given again")
+    ] = None,
+    script: Annotated[
+        Path | None, typer.Option(help="what the person called does, line by line: see call")
+    ] = None,
+    outcome: Annotated[
+        str, typer.Option(help="what becomes of ringing: answer, busy, no_answer or reject")
+    ] = "answer",
+    machine: Annotated[
+        str, typer.Option(help="what machine detection finds, where it was asked for")
+    ] = "human",
+    out: Annotated[Path, typer.Option(help="where recording and picture go")] = Path("calls"),
+    rest_port: Annotated[
+        int, typer.Option(help="where the carrier's REST API answers: dial --simulator URL")
+    ] = 8099,
+    url: Annotated[str, typer.Option(help="the server's public URL")] = "http://127.0.0.1:8080",
+    wait: Annotated[float, typer.Option(help="seconds to wait for a call")] = 600.0,
+) -> None:
+    """Be called by a server, over a simulated carrier, and draw what happened.
+
+    The other side, in another terminal:
+    [bold]trunkline dial +12025550123 module:bot --from +12025550100 --simulator
+    http://127.0.0.1:8099[/bold].
+    """
+    from rich.console import Console
+
+    from . import carriers as found
+    from .sim.one_call import answer_call, plan
+    from .sim.program import Callee, Outcome
+
+    name = found.get(carrier).name if carrier else found.names()[0]
+    if outcome not in list(Outcome):
+        raise ConfigError(f"--outcome is one of {', '.join(Outcome)}")
+    steps = plan(wav or (), say or (), script, called=True)
+    speaker, ears = _voice(), _ears()
+    _run(
+        lambda: answer_call(
+            url,
+            name,
+            steps,
+            out,
+            Console(),
+            speaker=speaker,
+            ears=ears,
+            rest_port=rest_port,
+            callee=Callee(outcome=Outcome(outcome), machine=machine),
+            wait=wait,
         )
     )
 

@@ -1,5 +1,7 @@
 """The server: verified webhooks in, media sockets joined to calls, no carrier named."""
 
-from .routes import create_app, router
+from .dialled import Dialled, DialState
+from .routes import Server, create_app, router
+from .run import running, serve
 
-__all__ = ["create_app", "router"]
+__all__ = ["DialState", "Dialled", "Server", "create_app", "router", "running", "serve"]

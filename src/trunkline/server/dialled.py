@@ -113,6 +113,8 @@ class Dialled:
         """It was taken back, and is hung up as soon as that can be done."""
         self.joined = False
         """A bot is on the call, so that the session decides when it is over."""
+        self.on_change: list[Callable[[Dialled], object]] = []
+        """Called with this whenever its state has changed; must not block."""
         self.heard = asyncio.Event()
         """Something proved that the call exists."""
         self._clock = clock
@@ -167,13 +169,16 @@ class Dialled:
         """It stands so now. What webhooks told is not taken back by what REST says later."""
         if self.over or _RANK[state] < _RANK[self.state] >= _TOLD:
             return
-        self.state = state
+        changed, self.state = self.state is not state, state
         self.times.setdefault(state, self._clock())
         if state is DialState.ANSWERED or self.over:
             self._settled.set()
         if self.over:
             self.heard.set()
             self._ended.set()
+        if changed:
+            for tell in self.on_change:
+                tell(self)
 
     def close(self, state: DialState, reason: EndReason, error: str = "") -> None:
         """It is over; the first reason counts."""

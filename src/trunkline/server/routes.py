@@ -38,7 +38,7 @@ from .dialling import Dialler
 from .switchboard import Switchboard
 from .tokens import MemoryUsed, Tokens
 
-__all__ = ["create_app", "router"]
+__all__ = ["Server", "create_app", "router"]
 
 log = logging.getLogger("trunkline.server")
 

@@ -1,4 +1,6 @@
-"""One simulated call against any running server, told live, recorded and drawn: ``trunkline call``.
+"""One simulated call with any running server, told live, recorded and drawn.
+
+Made (``trunkline call``) or taken (``trunkline answer``).
 
 Puts together what the other modules of the simulator do; knows no carrier.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from msgspec import Struct
 from rich.console import Console
 
 from .. import carriers
@@ -23,21 +26,25 @@ from .network import RealNetwork
 from .people import clips
 from .phone import Phone
 from .platform_app import platform_app, serve
+from .program import Callee, Outcome
 from .record import BOT, CallRecord, Kind
 from .script import HangUp, Say, Script, ScriptStep, WaitForSilence, WaitForSpeech
 from .timeline import svg
 
-__all__ = ["Ears", "one_call", "plan", "save"]
+__all__ = ["Ears", "answer_call", "one_call", "plan", "save"]
 
 Ears = Callable[[bytes], Awaitable[str]]
 """Writes speech down: L16 at 16 kHz in, words out."""
 
 
-def plan(wavs: Sequence[Path], words: Sequence[str], script: Path | None) -> Script:
-    """What the caller does: a script, or things to say one after the other.
+def plan(
+    wavs: Sequence[Path], words: Sequence[str], script: Path | None, *, called: bool = False
+) -> Script:
+    """What the person does: a script, or things to say one after the other.
 
-    Each is said when the bot has been silent for a while after speaking. With nothing given, the
-    caller says a recorded sentence.
+    Each is said when the bot has been silent for a while after speaking; somebody who is
+    ``called`` says the first as soon as they have picked up. With nothing given, the person says
+    a recorded sentence.
 
     Raises:
         ConfigError: the script or a file cannot be read, or a line is no step.
@@ -56,7 +63,7 @@ def plan(wavs: Sequence[Path], words: Sequence[str], script: Path | None) -> Scr
         says = [Say(clip.audio, clip.format)]
     steps: list[ScriptStep] = []
     for what in says:
-        steps += [WaitForSpeech(), WaitForSilence(), what]
+        steps += [WaitForSpeech(), WaitForSilence(), what] if steps or not called else [what]
     return Script([*steps, WaitForSpeech(), WaitForSilence(), HangUp()])
 
 
@@ -72,7 +79,7 @@ async def one_call(
     rest_port: int,
     via: str = "",
 ) -> int:
-    """Hold the call; returns the exit status: 0 if it was answered and kept to the protocol.
+    """Call the server; returns the exit status: 0 if it answered and kept to the protocol.
 
     Args:
         url: the server's public URL.
@@ -89,31 +96,79 @@ async def one_call(
         ConfigError: the port is taken.
         ValueError: the script has words, and there is no speaker.
     """
+
+    async def ring(phone: Phone) -> PhoneCall:
+        return phone.dial()
+
+    scene = _Scene(url, carrier, script, speaker, rest_port, via, Callee())
+    return await _hold(scene, ring, out, console, ears)
+
+
+async def answer_call(
+    url: str,
+    carrier: str,
+    script: Script,
+    out: Path,
+    console: Console,
+    *,
+    speaker: Speaker | None,
+    ears: Ears | None,
+    rest_port: int,
+    callee: Callee,
+    wait: float,
+    via: str = "",
+) -> int:
+    """Wait for a call that a server places over the carrier's REST API, and take it.
+
+    Arguments, result and errors as for ``one_call``. ``callee`` says how the call is taken, if it
+    is; ``wait`` is how many seconds it may be until somebody calls, before ``Overdue`` is raised.
+    """
+
+    async def pick_up(phone: Phone) -> PhoneCall:
+        api = f"http://127.0.0.1:{rest_port}"
+        console.print(f"Waiting for a call placed over {api} (serve or dial --simulator {api})")
+        return await phone.next_call(wait)
+
+    scene = _Scene(url, carrier, script, speaker, rest_port, via, callee)
+    return await _hold(scene, pick_up, out, console, ears)
+
+
+class _Scene(Struct, frozen=True):
+    """Who calls whom, how."""
+
+    url: str
+    carrier: str
+    script: Script
+    speaker: Speaker | None
+    rest_port: int
+    via: str
+    callee: Callee
+
+
+async def _hold(
+    scene: _Scene,
+    begin: Callable[[Phone], Awaitable[PhoneCall]],
+    out: Path,
+    console: Console,
+    ears: Ears | None,
+) -> int:
+    """Hold the call that ``begin`` gives; returns the exit status."""
     live = Live(console)
-    given = simulated_credentials(carriers.get(carrier))
     async with (
-        RealNetwork(via=via) as network,
+        RealNetwork(via=scene.via) as network,
         Phone(
-            carrier, network, base=url, credentials=given, speaker=speaker, watch=live.show
+            scene.carrier,
+            network,
+            base=scene.url,
+            credentials=simulated_credentials(carriers.get(scene.carrier)),
+            speaker=scene.speaker,
+            callee=scene.callee,
+            watch=live.show,
         ) as phone,
     ):
-        try:
-            async with serve(platform_app(phone.exchange), rest_port):
-                call = phone.dial()
-                trouble = ""
-                try:
-                    if await call.answered():
-                        await script.run(call)
-                    await call.hang_up()
-                except Overdue as error:
-                    trouble = str(error)
-        except OSError as error:
-            raise ConfigError(
-                f"port {rest_port} for the carrier's REST API cannot be had: {error}; "
-                "choose another with --rest-port (and tell serve --simulator)"
-            ) from None
+        call, trouble = await _talk(scene, phone, begin)
         trouble = trouble or "; ".join(call.complaints)
-        if not call.line.streams:
+        if not call.line.streams and scene.callee.outcome is Outcome.ANSWER:
             trouble = trouble or f"not answered: {call.reason.why.value if call.reason else '?'}"
         if ears is not None and call.line.streams:
             console.print()
@@ -121,8 +176,32 @@ async def one_call(
                 await _write_down(call, ears)
         record = call.record(verdict=trouble or "kept to the protocol", failed=bool(trouble))
     live.finish(record)
-    save(record, out / f"call-{carrier}", console)
+    save(record, out / f"call-{scene.carrier}", console)
     return int(bool(trouble))
+
+
+async def _talk(
+    scene: _Scene, phone: Phone, begin: Callable[[Phone], Awaitable[PhoneCall]]
+) -> tuple[PhoneCall, str]:
+    """The call, when it is over, and what went wrong with it."""
+    try:
+        async with serve(platform_app(phone.exchange), scene.rest_port):
+            call = await begin(phone)
+            trouble = ""
+            try:
+                if await call.answered():
+                    await scene.script.run(call)
+            except Overdue as error:
+                trouble = str(error)
+            await call.hang_up()
+            return call, trouble
+    except OSError as error:
+        if isinstance(error, Overdue):
+            raise
+        raise ConfigError(
+            f"port {scene.rest_port} for the carrier's REST API cannot be had: {error}; "
+            "choose another with --rest-port (and tell serve --simulator)"
+        ) from None
 
 
 async def _write_down(call: PhoneCall, ears: Ears) -> None:
