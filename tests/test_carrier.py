@@ -243,6 +243,8 @@ def test_urls() -> None:
         "https://h.example/acme/status",
         "https://h.example/acme/digits",
     ]
+    asking = Hooks("https://h.example/acme", query="dial=x")
+    assert asking.url(Purpose.STATUS) == "https://h.example/acme/status?dial=x"
 
 
 def test_a_document_is_read_verb_by_verb() -> None:

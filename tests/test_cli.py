@@ -12,9 +12,10 @@ from trunkline.cli import app, load_bot, main
 from trunkline.errors import ConfigError
 
 run = CliRunner().invoke
+DIAL = ("trunkline.bots.echo", "--from", "+12025550100", "--port", "0", "--simulator", "http://x")
 
 
-@pytest.mark.parametrize("command", ["", "serve", "call", "demo", "carriers"])
+@pytest.mark.parametrize("command", ["", "serve", "call", "dial", "answer", "demo", "carriers"])
 def test_every_command_has_its_help(command):
     result = run(app, [*command.split(), "--help"])
     assert result.exit_code == 0
@@ -75,6 +76,9 @@ def test_a_bot_that_is_not_there_is_told_in_a_sentence(target, why):
         (["demo", "--carrier", "nobody"], "no carrier is called 'nobody'"),
         (["call", "--script", "none.txt"], "none.txt"),
         (["call", "--wav", "none.wav"], "no such file"),
+        (["answer", "--outcome", "sleep"], "busy"),
+        (["dial", "2025550123", *DIAL, "--carrier", carriers.names()[0]], "+12025550123"),
+        (["dial", "+12025550123", *DIAL], "say which carrier"),
         (["serve", "no.such:bot", "--public-url", "https://x.example"], "cannot load"),
     ],
 )

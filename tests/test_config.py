@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from trunkline import carriers
-from trunkline.config import Settings, load_carriers, outbound_audio
+from trunkline.config import Settings, dial_rate, load_carriers, outbound_audio
 from trunkline.errors import ConfigError
 from trunkline.limits import Limits
 
@@ -94,3 +94,26 @@ def test_the_encoding_of_our_audio_can_be_chosen_among_the_carriers(kind):
     for wrong in ("L16/11025", "nonsense"):
         with pytest.raises(ConfigError, match=variable):
             outbound_audio(kind, {variable: wrong})
+
+
+def test_how_fast_a_carrier_is_dialled():
+    (kind, *_) = carriers.all_carriers()
+    variable = f"{kind.name.upper()}_DIAL_RATE"
+    assert dial_rate(kind, {}) == kind.dial_rate
+    assert dial_rate(kind, {variable: "0.5"}) == 0.5
+    for text in ("0", "-1", "fast", "nan", "inf"):
+        with pytest.raises(ConfigError, match=variable):
+            dial_rate(kind, {variable: text})
+
+
+def test_keys_and_prefixes_of_the_http_api(monkeypatch):
+    monkeypatch.setenv("TRUNKLINE_API_KEYS", "0123456789abcdef, fedcba9876543210")
+    monkeypatch.setenv("TRUNKLINE_DIAL_PREFIXES", "+1,+44")
+    settings = Settings()
+    assert settings.api_keys == ("0123456789abcdef", "fedcba9876543210")
+    assert settings.dial_prefixes == ("+1", "+44")
+    with pytest.raises(ValidationError, match="16 characters"):
+        Settings(api_keys="short")
+    for prefix in ("1", "+", "+x", "00"):
+        with pytest.raises(ValidationError, match=r"\+ and digits"):
+            Settings(dial_prefixes=prefix)

@@ -49,7 +49,7 @@ def row(kind: type[Carrier]) -> tuple[str, ...]:
         "yes" if _sends_digits(kind) else "no",
         hang_up if kind.supports(Control.HANG_UP) else "closes the socket",
         can(Control.TRANSFER),
-        can(Control.DIAL),
+        f"{kind.dial_rate:.3g} a second" if kind.supports(Control.DIAL) else "no",
         kind.signs_webhooks or "nothing",
         kind.level.value,
     )
