@@ -1,9 +1,48 @@
-"""Numbered messages put in order; the rest of the wire is tested with the seam."""
+"""Messages numbered, and put in order; keys. The rest of the wire is tested with the seam."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.wire import InOrder
+from trunkline.errors import RemoteProtocolError
+from trunkline.events import Digit
+from trunkline.media.formats import L16_24K, PCMU_8K
+from trunkline.wire import InOrder, Numbers, read_key
+
+
+@pytest.mark.parametrize("key", "0123456789*#ABCD")
+def test_the_sixteen_keys(key: str) -> None:
+    assert read_key(key) == Digit(key, -1)
+    assert read_key(key, 120) == Digit(key, 120)
+
+
+@pytest.mark.parametrize("junk", ["", "12", "E", "a", "w", " ", "١"])
+def test_what_no_telephone_has(junk: str) -> None:
+    with pytest.raises(RemoteProtocolError, match="no telephone has"):
+        read_key(junk)
+
+
+def test_messages_and_chunks_are_counted_each_for_themselves() -> None:
+    numbers = Numbers(PCMU_8K)
+    assert (numbers.message(), numbers.now_ms) == (1, 0)
+    frame = bytes(160)  # 20 ms of G.711
+    assert [numbers.chunk(frame) for _ in range(3)] == [(1, 0), (2, 20), (3, 40)]
+    assert (numbers.message(), numbers.message(), numbers.now_ms) == (2, 3, 60)
+
+
+def test_a_chunk_that_says_when_it_was_heard_counts_all_the_same() -> None:
+    numbers = Numbers(PCMU_8K)
+    assert numbers.chunk(bytes(160), 0) == (1, 0)
+    assert numbers.chunk(bytes(160), 500) == (2, 500)
+    assert numbers.chunk(bytes(160)) == (3, 40)
+
+
+def test_parts_of_milliseconds_are_not_lost() -> None:
+    numbers = Numbers(L16_24K)
+    for _ in range(24):  # 100 samples are 4 1/6 ms
+        numbers.chunk(bytes(200))
+    assert numbers.now_ms == 100
+    assert numbers.chunk(b"") == (25, 100)
 
 
 def put(order: InOrder[int], *numbers: int) -> list[list[int]]:

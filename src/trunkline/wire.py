@@ -1,7 +1,7 @@
 """One end of a media socket's protocol, without the socket.
 
-How JSON messages are read, too, and how numbered ones are put in order. Sans-IO: a stream is fed
-messages and drained of replies. Which carrier's, it does not know.
+How JSON messages are read, too, how they are numbered, and how numbered ones are put in order.
+Sans-IO: a stream is fed messages and drained of replies. Which carrier's, it does not know.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import msgspec
 from msgspec import Struct
 
 from .errors import RemoteProtocolError
-from .events import Extra
+from .events import Digit, Extra
+from .media.formats import AudioFormat
 
-__all__ = ["InOrder", "Shapes", "Stream"]
+__all__ = ["InOrder", "Numbers", "Shapes", "Stream", "read_key"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -100,6 +101,51 @@ class Shapes(Generic[Shape]):
         if not isinstance(kind, str) or kind in self._known:
             raise RemoteProtocolError(f"malformed message: {error}") from None
         return Extra(kind, fields)
+
+
+def read_key(digit: str, duration_ms: int = -1) -> Digit:
+    """A key that was pressed: one of the sixteen there are (ITU-T Q.23).
+
+    Raises:
+        RemoteProtocolError: it is none, or not one.
+    """
+    if len(digit) != 1 or digit not in "0123456789*#ABCD":
+        raise RemoteProtocolError("a key that no telephone has")
+    return Digit(digit, duration_ms)
+
+
+class Numbers:
+    """Counts what one end of a stream says, for the numbers its messages carry. All begin at 1.
+
+    Args:
+        audio: what its audio is.
+    """
+
+    def __init__(self, audio: AudioFormat) -> None:
+        self._audio = audio
+        self._messages = 0
+        self._chunks = 0
+        self._bytes = 0
+
+    @property
+    def now_ms(self) -> int:
+        """How long all audio so far is, in whole milliseconds."""
+        return int(self._audio.ms_in(self._bytes))
+
+    def message(self) -> int:
+        """The number of one more message."""
+        self._messages += 1
+        return self._messages
+
+    def chunk(self, payload: bytes, timestamp: int = -1) -> tuple[int, int]:
+        """The number of one more chunk of audio, and when in the stream it was heard, in ms.
+
+        That is ``timestamp``, or where that is negative, how long all audio before it is.
+        """
+        self._chunks += 1
+        at = timestamp if timestamp >= 0 else self.now_ms
+        self._bytes += len(payload)
+        return self._chunks, at
 
 
 Item = TypeVar("Item")

@@ -43,6 +43,7 @@ from ..errors import BadSignature, LocalProtocolError, RemoteProtocolError, Unsu
 from ..events import Audio, CallInfo, CallState, Extra, FromCaller, Notice, Started, ToCaller, Why
 from ..media.formats import L16_8K, L16_16K, L16_24K, PCMU_8K, AudioFormat
 from ..web import Flow, Request, Response, element, text_of
+from ..wire import Numbers
 
 __all__ = ["Bandwidth", "BotEnd", "CarrierEnd"]
 
@@ -190,7 +191,7 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
     def __init__(self) -> None:
         super().__init__()
         self._metadata: dict[str, Any] | None = None
-        self._sequence = 0
+        self._numbers = Numbers(PCMU_8K)
 
     def receive(self, message: str | bytes) -> Sequence[ToCaller]:
         said = _TO_BANDWIDTH.read(message)
@@ -210,9 +211,8 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
         match event:
             case Audio():
                 # As captured 2026-09-25: eventType last, the number a string.
-                self._sequence += 1
-                payload = b64encode_as_string(event.payload)
-                numbered = {"sequenceNumber": str(self._sequence), "eventType": "media"}
+                number, payload = self._numbers.message(), b64encode_as_string(event.payload)
+                numbered = {"sequenceNumber": str(number), "eventType": "media"}
                 self.put({"track": "inbound", "payload": payload, **numbered})
             case events.Stopped():
                 self.put({"eventType": "stop", "metadata": self._metadata})

@@ -54,6 +54,7 @@ from ..events import (
 )
 from ..media.formats import L16_8K, L16_16K, L16_24K, PCMU_8K, AudioFormat, Encoding
 from ..web import Flow, Request, Response, text_of
+from ..wire import Numbers, read_key
 
 __all__ = ["BotEnd", "CarrierEnd", "Exotel"]
 
@@ -165,8 +166,7 @@ class BotEnd(Stream[FromCaller, ToCaller]):
         self._audio = audio
         self._ids: dict[str, str] | None = None
         self._media = ""
-        self._chunk = 0
-        self._sent = 0
+        self._numbers = Numbers(audio)
 
     def receive(self, message: str | bytes) -> Sequence[FromCaller]:
         said = _FROM_EXOTEL.read(message)
@@ -199,6 +199,7 @@ class BotEnd(Stream[FromCaller, ToCaller]):
             raise RemoteProtocolError("a start that names neither its call nor its stream")
         told = _either(body, "media_format") or _either(fields, "media_format")
         self._audio = _audio(told, self._audio)
+        self._numbers = Numbers(self._audio)
         self._begin(stream_id)
         pairs = web.fields_of(_either(body, "custom_parameters")).items()
         return Started(
@@ -232,9 +233,7 @@ class BotEnd(Stream[FromCaller, ToCaller]):
     def _numbered(self, payload: bytes) -> str:
         # Without timestamp and number some Connect streams drop or end early (a comment in
         # Exotel's own bridge, 2026-08): strings, as in its messages and in those it sends.
-        self._chunk += 1
-        number, at = self._chunk, int(self._audio.ms_in(self._sent))
-        self._sent += len(payload)
+        number, at = self._numbers.chunk(payload)
         return (
             f'{self._media},"sequence_number":"{number}","media":{{"chunk":"{number}",'
             f'"timestamp":"{at}","sequenceNumber":"{number}",'
@@ -246,9 +245,7 @@ def _digit(fields: Mapping[str, Any]) -> events.Digit:
     """A key: in ``dtmf``, or bare (page "Extension guide", beta)."""
     body = fields.get("dtmf") or fields
     digit, lasted = _text(_either(body, "digit")), _text(_either(body, "duration"))
-    if digit not in "0123456789*#ABCD" or len(digit) != 1:
-        raise RemoteProtocolError("a key that no telephone has")
-    return events.Digit(digit, int(lasted) if re.fullmatch(r"[0-9]{1,9}", lasted) else -1)
+    return read_key(digit, int(lasted) if re.fullmatch(r"[0-9]{1,9}", lasted) else -1)
 
 
 class CarrierEnd(Stream[ToCaller, FromCaller]):
@@ -258,9 +255,7 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
         super().__init__()
         self._audio = audio
         self._started: Started | None = None
-        self._sequence = 0
-        self._chunk = 0
-        self._sent = 0
+        self._numbers = Numbers(audio)
 
     def receive(self, message: str | bytes) -> Sequence[ToCaller]:
         said = _TO_EXOTEL.read(message)
@@ -303,16 +298,14 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
                 raise LocalProtocolError(f"Exotel's socket never says {type(event).__name__}")
 
     def _media(self, event: Audio) -> dict[str, str]:
-        self._chunk += 1
-        at = event.timestamp if event.timestamp >= 0 else int(self._audio.ms_in(self._sent))
-        self._sent += len(event.payload)
+        chunk, at = self._numbers.chunk(event.payload, event.timestamp)
         payload = b64encode_as_string(event.payload)
-        return {"chunk": str(self._chunk), "timestamp": str(at), "payload": payload}
+        return {"chunk": str(chunk), "timestamp": str(at), "payload": payload}
 
     def _say(self, kind: str, **fields: Any) -> None:
-        self._sequence += 1
         sid = self._started.stream_id if self._started else ""
-        numbered = {"event": kind, "sequence_number": str(self._sequence), "stream_sid": sid}
+        number = str(self._numbers.message())
+        numbered = {"event": kind, "sequence_number": number, "stream_sid": sid}
         self.put(numbered | fields)
 
 

@@ -44,6 +44,7 @@ from ..errors import BadSignature, LocalProtocolError, RemoteProtocolError, Unsu
 from ..events import Audio, CallInfo, CallState, Extra, FromCaller, Notice, Started, ToCaller, Why
 from ..media.formats import L16_8K, L16_16K, PCMU_8K, AudioFormat
 from ..web import Flow, Request, Response, e164, element, text_of
+from ..wire import Numbers, read_key
 
 __all__ = ["BotEnd", "CarrierEnd", "Plivo"]
 
@@ -194,9 +195,7 @@ class BotEnd(Stream[FromCaller, ToCaller]):
             case _Start():
                 return self._started(said)
             case _Dtmf():
-                if said.dtmf.digit not in "0123456789*#ABCD" or len(said.dtmf.digit) != 1:
-                    raise RemoteProtocolError("a key that no telephone has")
-                return events.Digit(said.dtmf.digit)
+                return read_key(said.dtmf.digit)
             case _PlayedStream():
                 return events.Mark(said.name)
             case Extra(kind="clearedAudio"):
@@ -246,9 +245,7 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
     def __init__(self) -> None:
         super().__init__()
         self._started: Started | None = None
-        self._sequence = 0
-        self._chunk = 0
-        self._sent_ms = 0.0
+        self._numbers = Numbers(PCMU_8K)
 
     def receive(self, message: str | bytes) -> Sequence[ToCaller]:
         said = _TO_PLIVO.read(message)
@@ -278,20 +275,22 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
     def send(self, event: FromCaller) -> None:
         if isinstance(event, Started):
             self._started = event
+            self._numbers = Numbers(event.inbound)
             self._say("start", start=_start(event), extra_headers=_headers(event.parameters))
             return
         if (started := self._started) is None:
             raise LocalProtocolError("a stream begins with Started")
         match event:
             case Audio():
-                self._streamed("media", self._media(event, started.inbound), started)
+                self._streamed("media", self._media(event), started)
             case events.Digit():
-                pressed = {"track": "inbound", "digit": event.digit, "timestamp": self._now()}
+                at = str(self._numbers.now_ms)
+                pressed = {"track": "inbound", "digit": event.digit, "timestamp": at}
                 self._streamed("dtmf", pressed, started)
             case events.Mark():
                 # The one whose sequenceNumber is a string (plivo-stream-sdk 0.1.1, types).
-                self._sequence += 1
-                told = {"sequenceNumber": str(self._sequence), "streamId": started.stream_id}
+                number = str(self._numbers.message())
+                told = {"sequenceNumber": number, "streamId": started.stream_id}
                 self.put({"event": "playedStream", **told, "name": event.name})
             case events.Cleared():
                 self._say("clearedAudio", streamId=started.stream_id)
@@ -302,23 +301,17 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
             case _:
                 raise LocalProtocolError(f"Plivo's socket never says {type(event).__name__}")
 
-    def _media(self, event: Audio, audio: AudioFormat) -> dict[str, Any]:
-        self._chunk += 1
-        at = str(event.timestamp) if event.timestamp >= 0 else self._now()
-        self._sent_ms += audio.ms_in(len(event.payload))
+    def _media(self, event: Audio) -> dict[str, Any]:
+        chunk, at = self._numbers.chunk(event.payload, event.timestamp)
         payload = b64encode_as_string(event.payload)
-        return {"track": "inbound", "timestamp": at, "chunk": self._chunk, "payload": payload}
-
-    def _now(self) -> str:
-        return str(int(self._sent_ms))
+        return {"track": "inbound", "timestamp": str(at), "chunk": chunk, "payload": payload}
 
     def _streamed(self, kind: str, body: dict[str, Any], started: Started) -> None:
         about = {"streamId": started.stream_id, "extra_headers": _headers(started.parameters)}
         self._say(kind, **about, **{kind: body})
 
     def _say(self, kind: str, **fields: Any) -> None:
-        self._sequence += 1
-        self.put({"sequenceNumber": self._sequence, "event": kind} | fields)
+        self.put({"sequenceNumber": self._numbers.message(), "event": kind} | fields)
 
 
 def _start(event: Started) -> dict[str, Any]:

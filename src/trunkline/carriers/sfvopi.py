@@ -50,6 +50,7 @@ from ..events import (
 )
 from ..media.formats import L16_8K, L16_16K, L16_24K, PCMA_8K, PCMU_8K, AudioFormat, Encoding
 from ..web import Flow, Request, Response, text_of, with_key
+from ..wire import read_key
 
 __all__ = ["BotEnd", "CarrierEnd", "Sfvopi"]
 
@@ -179,9 +180,7 @@ class BotEnd(Stream[FromCaller, ToCaller]):
             case _Start():
                 return (self._started(said),)
             case _Dtmf():
-                if said.digit not in "0123456789*#ABCD" or len(said.digit) != 1:
-                    raise RemoteProtocolError("a key that no telephone has")
-                return (events.Digit(said.digit),)
+                return (read_key(said.digit),)
             case _PlayedStream():
                 return (events.Mark(said.name),)
             case _ClearedAudio():

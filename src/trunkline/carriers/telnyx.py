@@ -46,7 +46,7 @@ from ..errors import BadSignature, LocalProtocolError, RemoteProtocolError, Unsu
 from ..events import Audio, CallInfo, CallState, Direction, Extra, Started, Who, Why
 from ..media.formats import PCMA_8K, PCMU_8K, AudioFormat
 from ..web import Flow, Recent, Request, Response, element, text_of
-from ..wire import InOrder, Shapes, Stream
+from ..wire import InOrder, Numbers, Shapes, Stream, read_key
 
 __all__ = ["BotEnd", "CarrierEnd", "Telnyx"]
 
@@ -162,9 +162,7 @@ class BotEnd(Stream[events.FromCaller, events.ToCaller]):
                 return (self._started(said),)
             case Extra("dtmf", fields):
                 digit = text_of(fields.get("dtmf"), "digit")
-                if digit not in "0123456789*#ABCD" or len(digit) != 1:
-                    raise RemoteProtocolError("a key that no telephone has")
-                return (events.Digit(digit),)
+                return (read_key(digit),)
             case Extra("mark", fields):
                 return (events.Mark(text_of(fields.get("mark"), "name")),)
             case Extra("connected"):
@@ -216,8 +214,7 @@ class CarrierEnd(Stream[events.ToCaller, events.FromCaller]):
         self._audio = audio
         self._clock = clock
         self._started: Started | None = None
-        self._sequence = self._chunk = 0
-        self._sent_ms = 0.0
+        self._numbers = Numbers(PCMU_8K)  # A-law is as long
 
     def receive(self, message: str | bytes) -> Sequence[events.ToCaller]:
         said = _TO_TELNYX.read(message)
@@ -259,16 +256,13 @@ class CarrierEnd(Stream[events.ToCaller, events.FromCaller]):
                 raise LocalProtocolError(f"Telnyx's socket never says {type(event).__name__}")
 
     def _media(self, event: Audio) -> dict[str, str]:
-        self._chunk += 1
-        at = event.timestamp if event.timestamp >= 0 else int(self._sent_ms)
-        self._sent_ms += PCMU_8K.ms_in(len(event.payload))  # A-law is as long
-        numbered = {"track": "inbound", "chunk": str(self._chunk), "timestamp": str(at)}
+        chunk, at = self._numbers.chunk(event.payload, event.timestamp)
+        numbered = {"track": "inbound", "chunk": str(chunk), "timestamp": str(at)}
         return numbered | {"payload": b64encode_as_string(event.payload)}
 
     def _say(self, kind: str, **fields: Any) -> None:
-        self._sequence += 1
         stream = self._started.stream_id if self._started else ""
-        numbered = {"sequence_number": str(self._sequence), "stream_id": stream}
+        numbered = {"sequence_number": str(self._numbers.message()), "stream_id": stream}
         self.put({"event": kind, **fields, **numbered})
 
 

@@ -40,6 +40,7 @@ from ..errors import BadSignature, LocalProtocolError, RemoteProtocolError, Unsu
 from ..events import Audio, CallInfo, CallState, Extra, FromCaller, Notice, Started, ToCaller, Why
 from ..media.formats import PCMU_8K, AudioFormat
 from ..web import Flow, Request, Response, element
+from ..wire import Numbers, read_key
 
 __all__ = ["BotEnd", "CarrierEnd", "Twilio"]
 
@@ -152,9 +153,7 @@ class BotEnd(Stream[FromCaller, ToCaller]):
             case _Start():
                 return (self._started(said),)
             case _Dtmf():
-                if said.dtmf.digit not in "0123456789*#ABCD" or len(said.dtmf.digit) != 1:
-                    raise RemoteProtocolError("a key that no telephone has")
-                return (events.Digit(said.dtmf.digit),)
+                return (read_key(said.dtmf.digit),)
             case _Mark():
                 return (events.Mark(said.mark.name),)
             case Extra(kind="connected"):
@@ -203,9 +202,7 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
     def __init__(self) -> None:
         super().__init__()
         self._started: Started | None = None
-        self._sequence = 0
-        self._chunk = 0
-        self._sent_ms = 0.0
+        self._numbers = Numbers(PCMU_8K)
 
     def receive(self, message: str | bytes) -> Sequence[ToCaller]:
         said = _TO_TWILIO.read(message)
@@ -244,20 +241,18 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
                 raise LocalProtocolError(f"Twilio's socket never says {type(event).__name__}")
 
     def _media(self, event: Audio) -> dict[str, str]:
-        self._chunk += 1
-        at = event.timestamp if event.timestamp >= 0 else int(self._sent_ms)
-        self._sent_ms += PCMU_8K.ms_in(len(event.payload))
+        chunk, at = self._numbers.chunk(event.payload, event.timestamp)
         return {
             "track": "inbound",
-            "chunk": str(self._chunk),
+            "chunk": str(chunk),
             "timestamp": str(at),
             "payload": b64encode_as_string(event.payload),
         }
 
     def _say(self, kind: str, **fields: Any) -> None:
-        self._sequence += 1
         sid = self._started.stream_id if self._started else ""
-        numbered = {"event": kind, "sequenceNumber": str(self._sequence), "streamSid": sid}
+        number = str(self._numbers.message())
+        numbered = {"event": kind, "sequenceNumber": number, "streamSid": sid}
         self.put(numbered | fields)
 
 

@@ -46,6 +46,7 @@ from ..errors import BadSignature, LocalProtocolError, RemoteProtocolError, Unsu
 from ..events import Audio, CallInfo, CallState, Extra, FromCaller, Notice, Started, ToCaller, Why
 from ..media.formats import L16_8K, L16_16K, L16_24K, AudioFormat
 from ..web import Flow, Request, Response, e164, text_of
+from ..wire import read_key
 
 __all__ = ["BotEnd", "CarrierEnd", "Vonage"]
 
@@ -147,9 +148,7 @@ class BotEnd(Stream[FromCaller, ToCaller]):
     def _told(self, said: _Dtmf | _Notify | Extra) -> FromCaller:
         match said:
             case _Dtmf(digit, duration):
-                if digit not in "0123456789*#ABCD" or len(digit) != 1:
-                    raise RemoteProtocolError("a key that no telephone has")
-                return events.Digit(digit, duration)
+                return read_key(digit, duration)
             case _Notify({"mark": str() as name}) if len(said.payload) == 1:
                 return events.Mark(name)
             case _Notify():

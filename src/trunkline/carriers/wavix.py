@@ -51,6 +51,7 @@ from ..events import (
 )
 from ..media.formats import L16_24K, AudioFormat
 from ..web import Flow, Request, Response, text_of, timestamp
+from ..wire import Numbers
 
 __all__ = ["BotEnd", "CarrierEnd", "Wavix"]
 
@@ -193,9 +194,7 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
         super().__init__()
         self._clock = clock
         self._started: Started | None = None
-        self._sequence = 0
-        self._chunk = 0
-        self._sent_ms = 0.0
+        self._numbers = Numbers(L16_24K)
 
     def receive(self, message: str | bytes) -> Sequence[ToCaller]:
         said = _TO_WAVIX.read(message)
@@ -235,18 +234,15 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
                 raise LocalProtocolError(f"Wavix's socket never says {type(event).__name__}")
 
     def _media(self, event: Audio) -> dict[str, Any]:
-        self._chunk += 1
-        at = int(self._sent_ms)
-        self._sent_ms += L16_24K.ms_in(len(event.payload))
+        chunk, at = self._numbers.chunk(event.payload)
         payload = b64encode_as_string(event.payload)
-        return {"payload": payload, "track": "inbound", "timestamp": at, "chunk": self._chunk}
+        return {"payload": payload, "track": "inbound", "timestamp": at, "chunk": chunk}
 
     def _say(self, kind: str, **fields: Any) -> None:
         assert self._started is not None
-        self._sequence += 1
         ids = {"call_id": self._started.call_id, "stream_id": self._started.stream_id}
         about = {"event": kind, "event_time": timestamp(self._clock()), **ids}
-        self.put(about | {"sequence_number": self._sequence} | fields)
+        self.put(about | {"sequence_number": self._numbers.message()} | fields)
 
 
 # --- webhooks --------------------------------------------------------------------------------
