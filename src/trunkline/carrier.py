@@ -173,6 +173,12 @@ class Carrier(ABC):
     """Whether the caller's keys come by webhook rather than on the socket."""
     dial_rate: ClassVar[float] = 1.0
     """Calls a second that an account may place before the carrier has said otherwise."""
+    arguments: ClassVar[str] = ""
+    """What people build a frame serializer for it with, where that is not ``stream_id``,
+    ``call_id`` and the required credentials. A word that is none of these says what it is:
+    ``=stream`` and ``=call`` are ids, ``=in`` and ``=out`` encodings of the caller's audio and of
+    ours, ``=name`` is a credential. What follows ``*`` is given by name only, and may stand in
+    for the secret before it."""
     limitations: ClassVar[tuple[str, ...]] = ()
     """Sentences for people: what this carrier cannot do, or does unlike others."""
 

@@ -473,6 +473,7 @@ class Exotel(Carrier):
     frame = seam.FrameRule(ms=200, whole=True, max_lead_ms=400)
     dial_rate = 3.0  # an account has 200 requests a minute, all told (page "API FAQs", 2026-11)
     signs_webhooks = "HTTP Basic or a key, which you put into their URLs"
+    arguments = "stream_sid=stream call_sid=call"
     limitations = (
         "No request ends a call: closing the socket ends one that was placed.",
         "One that came in goes on to the flow's next applet, which has to be Hangup.",

@@ -372,6 +372,7 @@ class Telnyx(Carrier):
     signature_covers: ClassVar[frozenset[Literal["url", "body"]]] = frozenset({"body"})
     signs_upgrade = True
     dial_rate = 30.0  # page "Dials per second": over five seconds
+    arguments = "stream_id outbound_encoding=in inbound_encoding=out call_control_id=call api_key"
     limitations = (
         "Audio is µ-law or A-law at 8000 Hz; L16 is left out, since its byte order is in dispute.",
         "A returned mark means played or flushed; after a clear all pending marks come back.",

@@ -474,6 +474,10 @@ class Twilio(Carrier):
     signs_webhooks = "X-Twilio-Signature: HMAC over the URL and the form, or the body's hash"
     signature_covers: ClassVar[frozenset[Literal["url", "body"]]] = frozenset({"url", "body"})
     signs_upgrade = True
+    arguments = (
+        "stream_sid=stream call_sid=call account_sid auth_token region edge base_url"
+        " * api_key_sid=api_key api_key_secret=api_secret"
+    )
     limitations = (
         "Audio is µ-law at 8000 Hz both ways; no other format is documented.",
         "A returned mark means played or flushed; after a clear all pending marks come back.",

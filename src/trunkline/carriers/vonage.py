@@ -481,6 +481,7 @@ class Vonage(Carrier):
     signs_webhooks = "Authorization: a JWT (HS256) with the payload's SHA-256"
     signature_covers: ClassVar[frozenset[Literal["url", "body"]]] = frozenset({"body"})
     signs_upgrade = True
+    arguments = "* call_id application_id private_key"
     limitations = (
         "A stream has one sample rate for both ways, and lasts two hours at most.",
         f"Parameters share {_HEADERS_BYTES} bytes with the call's id and numbers.",

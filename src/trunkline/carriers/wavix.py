@@ -399,6 +399,7 @@ class Wavix(Carrier):
     marks = seam.Marks.RETURNED
     frame = seam.FrameRule(ms=20, whole=True)
     asks_after: ClassVar[bool] = False
+    arguments = "stream_id * call_id api_key"
     limitations = (
         "Webhooks are not signed; WAVIX_WEBHOOK_SECRET, in their URL, is what can be had.",
         "A call stays open when its stream ends: only our server, over REST, hangs it up.",

@@ -1,0 +1,1 @@
+"""Trunkline inside others' frameworks: a package each, which alone imports the framework."""
