@@ -10,7 +10,9 @@ from trunkline.carrier import Control
 from trunkline.config import Settings
 from trunkline.events import Digits
 from trunkline.server import create_app
+from trunkline.server.dialling import QUEUED_MOST
 from trunkline.sim.clock import run_virtual
+from trunkline.sim.faults import Faults
 from trunkline.sim.in_process import InProcess
 from trunkline.sim.phone import Phone
 from trunkline.sim.program import Callee, Outcome, Party
@@ -25,6 +27,15 @@ ABLE = [n for n in carriers.names() if carriers.get(n).supports(Control.DIAL)]
 
 def able(control):
     return next(n for n in ABLE if carriers.get(n).supports(control))
+
+
+def by_rest():
+    """A carrier whose keys go over REST."""
+    return next(
+        n
+        for n in ABLE
+        if carriers.get(n).supports(Control.SEND_DIGITS) and Digits not in carriers.get(n).says
+    )
 
 
 async def listener(call):
@@ -342,6 +353,40 @@ def test_what_a_carrier_cannot_do_is_a_501(carrier):
     response = play(scene, carrier=carrier)
     assert response.status == 501
     problem(response)
+
+
+def test_when_too_many_wait_more_are_told_when_to_come_again():
+    async def scene(client, phone):
+        server = client.app.state.trunkline
+        name = phone.exchange.carrier.name
+        wishes = [server.dial(TO, from_=FROM, carrier=name) for _ in range(QUEUED_MOST)]
+        response = await client.dial()
+        for wish in wishes:
+            await server.dialler.hang_up(wish)
+        return response
+
+    response = play(scene)
+    assert response.status == 429
+    assert int(response.headers["retry-after"]) >= 1
+    problem(response)
+
+
+def test_what_the_carrier_refuses_is_a_502():
+    async def scene(client, phone):
+        made = (await client.dial()).json()["id"]
+        await client.until(made, "answered")
+        call = await phone.next_call()
+        await asyncio.sleep(1)
+        phone.exchange.faults = Faults(rest_refused=1.0)
+        response = await client.ask("POST", f"/calls/{made}/digits", {"digits": "1"})
+        phone.exchange.faults = Faults()
+        await call.hang_up()
+        await client.until(made, "ended")
+        return response
+
+    response = play(scene, carrier=by_rest())
+    assert response.status == 502
+    assert "503" in problem(response)
 
 
 def test_no_such_call():

@@ -215,8 +215,11 @@ class Wire:
         self._send = send
         self._done = {int(name[1:]): what for name, what in done.items()}
         self.dials = []
+        self.cut = False
 
     async def __call__(self, carrier, request):
+        if self.cut:
+            raise NotSent("ConnectError")
         if request.repeatable:
             return await self._send(carrier, request)
         self.dials.append(asyncio.get_running_loop().time())
@@ -232,11 +235,13 @@ class Wire:
         if isinstance(what, tuple) and what[0] == "late":
             self._later = asyncio.create_task(self._keep(carrier, request, what[1]))
             raise TimeoutError
-        if isinstance(what, tuple):
+        if isinstance(what, tuple) and what[0] == "slow":
             await asyncio.sleep(what[1])
         response = await self._send(carrier, request)
         if what == "lost after":
             raise TimeoutError
+        if isinstance(what, tuple) and what[0] == "answered late":
+            await asyncio.sleep(what[1])
         return Response(response.status, {}, b"{") if what == "garbled" else response
 
     async def _keep(self, carrier, request, seconds):
@@ -254,6 +259,19 @@ def test_an_answer_that_is_lost_is_made_up_for_by_a_webhook(carrier, what):
         return dialled, phone.exchange.placed.qsize()
 
     dialled, placed = play(carrier, scene, wire={"n1": what})
+    assert (dialled.tries, placed) == (1, 1)
+    assert dialled.reason.why is Why.COMPLETED
+
+
+@every_carrier
+def test_webhooks_that_come_before_the_answer_change_nothing(carrier):
+    async def scene(server, phone):
+        dialled = server.dial(TO, from_=FROM, carrier=carrier)
+        assert await dialled.answered()
+        await dialled.ended()
+        return dialled, phone.exchange.placed.qsize()
+
+    dialled, placed = play(carrier, scene, wire={"n1": ("answered late", 4.0)})
     assert (dialled.tries, placed) == (1, 1)
     assert dialled.reason.why is Why.COMPLETED
 
@@ -386,6 +404,25 @@ def test_a_call_whose_webhooks_are_all_lost_is_asked_for(carrier):
     assert call.reason is not None
 
 
+def test_a_call_of_which_nothing_can_be_learned_is_given_up_at_last():
+    """No webhook comes, and the carrier answers no question: a record is not kept open for ever."""
+
+    async def scene(server, phone):
+        phone.network = Deaf()
+        dialled = server.dial(TO, from_=FROM, carrier=ABLE[0], ring_timeout=10, max_duration=60)
+        while dialled.state is not DialState.PLACED:
+            await asyncio.sleep(0.1)
+        server.wire.cut = True
+        reason = await dialled.ended()
+        server.wire.cut = False
+        return dialled, reason
+
+    dialled, reason = play(ABLE[0], scene)
+    assert reason.why is Why.UNKNOWN
+    lasted = dialled.times[DialState.ENDED] - dialled.times[DialState.PLACED]
+    assert 10 + 60 <= lasted < 10 + 60 + 120
+
+
 class Deaf:
     """A network on which the server cannot be reached."""
 
@@ -434,6 +471,18 @@ def test_a_call_being_placed_while_the_server_stops_is_hung_up():
     dialled, call = play(ABLE[0], scene, wire={"n1": ("slow", 3.0)}, callee=Callee(ring_s=25))
     assert dialled.reason.why is Why.CANCELLED
     assert call.reason is not None
+
+
+def test_a_server_that_cannot_hang_up_stops_all_the_same(caplog):
+    async def scene(server, phone):
+        server.dial(TO, from_=FROM, carrier=ABLE[0])
+        await asyncio.sleep(1)
+        server.wire.cut = True
+        await server.switchboard.drain(0)
+        await (await phone.next_call()).hang_up()
+
+    play(ABLE[0], scene, callee=Callee(ring_s=25))
+    assert "hang-up failed" in caplog.text
 
 
 def test_a_wish_taken_back_while_nobody_knows_is_not_tried_again():
@@ -573,9 +622,9 @@ def test_only_so_many_wishes_are_remembered():
     async def scene(server, phone):
         first = server.dial(TO, from_=FROM, carrier=ABLE[0], key="the first")
         await first.ended()
-        wishes = [server.dial(to, from_=FROM, carrier=ABLE[0]) for to in numbers(KEPT)]
-        for wish in wishes:
-            await server.dialler.hang_up(wish)
+        for to in numbers(KEPT):
+            await server.dialler.hang_up(server.dial(to, from_=FROM, carrier=ABLE[0]))
+            await asyncio.sleep(0)
         assert server.dialler.find(first.id) is None
         assert server.dialler.find(first.call_id, ABLE[0]) is None
         assert len(server.dialler.wishes) == KEPT

@@ -60,7 +60,8 @@ REFUSED_FOR_S = 600.0
 ASK_EVERY_S = 30.0
 KEPT = 10_000
 """How many wishes that are over are remembered, with their keys."""
-QUEUED_MOST = 50_000
+QUEUED_MOST = 10_000
+"""How many may wait, ring and talk in all, before more are refused."""
 STOP_S = 20.0
 
 
