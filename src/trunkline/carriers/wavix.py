@@ -57,7 +57,7 @@ __all__ = ["BotEnd", "CarrierEnd", "Wavix"]
 
 _API: Final = "https://api.wavix.com"
 _CALLS: Final = "/v1/calls"
-_SECRET_HELP: Final = "a long random word that ends the webhook URL: ?key=…"  # noqa: S105
+_KEY_HELP: Final = "a long random word of yours that ends webhook URLs, ?key=…; no call without"
 
 # 20 ms of L16 at 24 kHz, each way (pipecat-wavix 1.1.0); whole tens of milliseconds are read too.
 _FRAME: Final = 960
@@ -389,7 +389,7 @@ class Wavix(Carrier):
     credentials = (
         Credential("api_key", "WAVIX_API_KEY", "API key with write access to calls", "wx-1", True),
         Credential(
-            "webhook_secret", "WAVIX_WEBHOOK_SECRET", _SECRET_HELP, "0a1b2c3d", True, required=False
+            "webhook_secret", "WAVIX_WEBHOOK_SECRET", _KEY_HELP, "0a1b2c3d", True, required=False
         ),
     )
     inbound = (L16_24K,)
@@ -398,10 +398,11 @@ class Wavix(Carrier):
     says = frozenset({Audio, events.Mark, events.Clear})
     marks = seam.Marks.RETURNED
     frame = seam.FrameRule(ms=20, whole=True)
+    signs_webhooks = "a secret of yours in their URL"
     asks_after: ClassVar[bool] = False
     arguments = "stream_id * call_id api_key"
     limitations = (
-        "Webhooks are not signed; WAVIX_WEBHOOK_SECRET, in their URL, is what can be had.",
+        "Webhooks prove their origin by a secret of yours in their URL, not by a signature.",
         "A call stays open when its stream ends: only our server, over REST, hangs it up.",
         "The caller's keys are tones in the audio at best, since the socket does not carry them.",
         "Keys that a request of yours collects arrive; whether that works beside a stream is open.",
@@ -428,13 +429,13 @@ class Wavix(Carrier):
         self.can_play(audio)
         return CarrierEnd(self.clock)
 
-    # Door. A webhook proves nothing by itself, and what it can do without the secret is little: a
-    # call is answered by REST under our own key, so only one that does ring in our account, and
-    # its stream comes with a token. The secret keeps strangers from even asking.
+    # Door.
 
     def verify(self, request: Request) -> None:
         if not self._secret:
-            return
+            raise BadSignature(
+                "WAVIX_WEBHOOK_SECRET is not set, so that no webhook can prove its origin"
+            )
         if not web.key_fits(request, self._secret):
             raise BadSignature(
                 "the webhook's URL does not end in ?key= and WAVIX_WEBHOOK_SECRET: set it so where "
@@ -575,6 +576,8 @@ class Wavix(Carrier):
         return _STATES.get(told.event_type, CallState.ACTIVE)
 
     def dial(self, wish: Dial) -> Flow[str]:
+        if not self._secret:
+            raise errors.ConfigError("placing calls needs WAVIX_WEBHOOK_SECRET, to be told of them")
         body: dict[str, Any] = {
             "from": wish.from_,
             "to": wish.to,
