@@ -77,6 +77,8 @@ class _WayOut:
 
     def push(self, pcm: bytes) -> bytes:
         """What can go on the wire now, perhaps nothing."""
+        if self._transcoder.identity and not self._held and not len(pcm) % self._unit:
+            return pcm
         target = self._transcoder.target
         self._held += self._transcoder.push(pcm)
         self._taken += len(pcm) // 2
