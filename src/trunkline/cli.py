@@ -57,6 +57,8 @@ def fail(message: str) -> NoReturn:
 def load_bot(target: str) -> Bot:
     """The bot that ``package.module:name`` or ``path/to/file.py:name`` names (default ``bot``).
 
+    One that was written for Pipecat's development runner, ``bot(runner_args)``, is adapted.
+
     Raises:
         ConfigError: there is nothing there that can be called.
     """
@@ -74,7 +76,9 @@ def load_bot(target: str) -> Bot:
     bot = getattr(module, name, None)
     if not callable(bot):
         raise ConfigError(f"{where} has no function called {name!r}: write module:function")
-    return cast("Bot", bot)
+    from .adapters.pipecat.runner import adapted, takes_runner_arguments
+
+    return adapted(cast("Any", bot)) if takes_runner_arguments(bot) else cast("Bot", bot)
 
 
 def _load_file(path: Path) -> Any:
@@ -122,11 +126,13 @@ def _run(main: Callable[[], Coroutine[Any, Any, int]]) -> None:
     raise typer.Exit(code)
 
 
-def _settings(public_url: str, simulator: str, port: int) -> Settings:
+def _settings(public_url: str, simulator: str, port: int, proxy: str = "") -> Settings:
     """The environment's settings, with what the command line says instead."""
     from .config import Settings
 
     settings = Settings()
+    if proxy and not public_url:
+        public_url = f"https://{proxy.rpartition('://')[2]}"
     settings.public_url = public_url.rstrip("/") or settings.public_url
     settings.simulator_url = simulator.rstrip("/") or settings.simulator_url
     if settings.simulator_url and not settings.public_url:
@@ -149,9 +155,16 @@ def serve(
             "without credentials use example ones"
         ),
     ] = "",
+    proxy: Annotated[
+        str,
+        typer.Option("--proxy", "-x", help="the public URL's host name alone, as Pipecat has it"),
+    ] = "",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log more")] = False,
 ) -> None:
     """Answer calls with a bot.
+
+    A bot is [bold]async def bot(call)[/bold], or [bold]async def bot(runner_args)[/bold] as
+    Pipecat's development runner has it.
 
     Point your carrier's voice webhook at [bold]PUBLIC_URL/{carrier}/answer[/bold], its status
     webhook at [bold]PUBLIC_URL/{carrier}/status[/bold]. Carriers are switched on by their
@@ -161,7 +174,7 @@ def serve(
     from .server.run import serve as run_server
 
     _log_to_stderr(verbose)
-    settings = _settings(public_url, simulator, port)
+    settings = _settings(public_url, simulator, port, proxy)
     application = create_app(load_bot(bot), settings)
 
     async def go() -> int:

@@ -4,8 +4,14 @@
 
 from pipecat.serializers.base_serializer import FrameSerializer
 
+from .adapters.pipecat.runner import adapted as adapted
+from .adapters.pipecat.runner import carrier_socket as carrier_socket
 from .adapters.pipecat.serializer import CarrierFrameSerializer as CarrierFrameSerializer
 from .adapters.pipecat.serializer import frame_serializer as frame_serializer
+from .adapters.pipecat.services import OfflineSTTService as OfflineSTTService
+from .adapters.pipecat.services import OfflineTTSService as OfflineTTSService
+from .adapters.pipecat.transport import TrunklineParams as TrunklineParams
+from .adapters.pipecat.transport import TrunklineTransport as TrunklineTransport
 from .rest import Send
 
 class BandwidthFrameSerializer(FrameSerializer):

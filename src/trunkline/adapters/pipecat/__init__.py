@@ -1,4 +1,4 @@
-"""Trunkline for Pipecat: a frame serializer for every carrier, made from what carriers declare.
+"""Trunkline for Pipecat: a transport, a serializer for every carrier, offline speech, a runner.
 
 Also importable as ``trunkline.pipecat``. Nothing of Pipecat is imported before a name is asked
 for, and no serializer is written down: ``NameFrameSerializer`` is made when first asked for.
@@ -10,23 +10,55 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .runner import adapted, carrier_socket
     from .serializer import CarrierFrameSerializer, frame_serializer
+    from .services import OfflineSTTService, OfflineTTSService
+    from .transport import TrunklineParams, TrunklineTransport
 
-__all__ = ["HOMES", "CarrierFrameSerializer", "frame_serializer"]
+__all__ = [
+    "HOMES",
+    "CarrierFrameSerializer",
+    "OfflineSTTService",
+    "OfflineTTSService",
+    "TrunklineParams",
+    "TrunklineTransport",
+    "adapted",
+    "carrier_socket",
+    "frame_serializer",
+]
 
-HOMES = {"CarrierFrameSerializer": "serializer", "frame_serializer": "serializer"}
+HOMES = {
+    "CarrierFrameSerializer": "serializer",
+    "OfflineSTTService": "services",
+    "OfflineTTSService": "services",
+    "TrunklineParams": "transport",
+    "TrunklineTransport": "transport",
+    "adapted": "runner",
+    "carrier_socket": "runner",
+    "frame_serializer": "serializer",
+}
 """Which module each name is in; all of these need Pipecat."""
 
 
 def __getattr__(name: str) -> Any:
     if name in HOMES:
-        return getattr(importlib.import_module(f".{HOMES[name]}", __name__), name)
+        return getattr(_home(HOMES[name]), name)
     if name.endswith("FrameSerializer"):
         from .serializer import frame_serializers
 
         if found := frame_serializers().get(name):
             return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _home(name: str) -> Any:
+    try:
+        return importlib.import_module(f".{name}", __name__)
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] != "pipecat":
+            raise
+        hint = "this needs Pipecat: pip install 'trunkline[pipecat]'"
+        raise ImportError(hint, name=missing.name) from missing
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,200 @@
+"""Runs bots that were written for Pipecat's development runner: ``async def bot(runner_args)``.
+
+Such a bot expects a WebSocket on which a carrier speaks its own dialect. ``carrier_socket`` gives
+it one: the carrier's end of that dialect, which the simulator has too, on top of a ``Call``. So
+``parse_telephony_websocket`` and any serializer work as they do elsewhere, while signatures,
+tokens, pacing, limits and the hang-up remain ours.
+"""
+# Pipecat is an extra that need not be there, and is typed in part only.
+# pyright: reportMissingImports=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.websockets import WebSocket
+
+from ... import carriers
+from ...call import Bot, Call, CallEvent, Utterance
+from ...carrier import Carrier
+from ...errors import CallEnded, ConfigError, LocalProtocolError, RemoteProtocolError
+from ...events import Audio, Clear, Digits, Mark, Started, Stopped, ToCaller
+from ...media.formats import AudioFormat
+
+__all__ = ["adapted", "carrier_socket", "takes_runner_arguments"]
+
+RunnerBot = Callable[[Any], Awaitable[None]]
+
+
+def takes_runner_arguments(bot: Callable[..., Any]) -> bool:
+    """Whether a function is a bot for Pipecat's runner, by its parameter's name or type."""
+    parameters = list(inspect.signature(bot).parameters.values())
+    if not parameters:
+        return False
+    kind = parameters[0].annotation
+    name = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
+    return parameters[0].name == "runner_args" or "RunnerArguments" in name
+
+
+def adapted(bot: RunnerBot) -> Bot:
+    """A bot for Pipecat's runner as a bot for calls.
+
+    Raises:
+        ConfigError: Pipecat is not installed.
+    """
+    try:
+        from pipecat.runner.types import WebSocketRunnerArguments
+    except ModuleNotFoundError as error:
+        hint = "pip install 'trunkline[pipecat]'"
+        raise ConfigError(f"bot(runner_args) needs {error.name!r}: {hint}") from error
+
+    async def on_call(call: Call) -> None:
+        async with carrier_socket(call) as socket:
+            arguments: Any = WebSocketRunnerArguments(websocket=socket)
+            arguments.body = dict(call.parameters)
+            await bot(arguments)
+
+    return on_call
+
+
+@asynccontextmanager
+async def carrier_socket(call: Call) -> AsyncGenerator[WebSocket]:
+    """A WebSocket on which the call's carrier seems to speak; accepted already.
+
+    Its first message is the carrier's first. Ids in it are the call's own. Closing it does not
+    hang up.
+    """
+    line = _CarrierLine(call)
+    scope = {
+        "type": "websocket",
+        "scheme": "wss",
+        "path": "/ws",
+        "query_string": b"",
+        "headers": [],
+        "subprotocols": [],
+    }
+    socket = WebSocket(scope, line.receive, line.send)
+    await socket.accept()
+    over = asyncio.create_task(line.until_over())
+    try:
+        yield socket
+    finally:
+        line.leave()
+        over.cancel()
+        await asyncio.wait([over])
+
+
+class _CarrierLine:
+    """An ASGI WebSocket whose client is the carrier's end of its own dialect."""
+
+    def __init__(self, call: Call) -> None:
+        kind = carriers.get(call.carrier)
+        carrier: Carrier = kind({each.name: each.example for each in kind.credentials})
+        self._call = call
+        self._hears = carrier.hears
+        self._stream = carrier.carrier_end(call.audio_out)
+        self._inbox: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
+        self._utterance: Utterance | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._inbox.put_nowait({"type": "websocket.connect"})
+        self._say(
+            Started(
+                call_id=call.id,
+                stream_id=call.id,
+                account_id=call.info.account_id,
+                from_=call.from_,
+                to=call.to,
+                inbound=call.audio_in,
+                outbound=call.audio_out,
+                parameters=call.parameters,
+            )
+        )
+        self._stop = [
+            call.on(self._happened),
+            call.listen(lambda audio: self._say(Audio(audio))),
+        ]
+
+    def leave(self) -> None:
+        """Say and hear no more."""
+        for stop in self._stop:
+            stop()
+        for task in self._tasks:
+            task.cancel()
+
+    async def until_over(self) -> None:
+        """When the call is over, the socket is too."""
+        await self._call.wait()
+        if Stopped in self._hears:
+            self._say(Stopped())
+        self._inbox.put_nowait({"type": "websocket.disconnect", "code": 1000, "reason": ""})
+
+    # What ASGI calls.
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        return await self._inbox.get()
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] != "websocket.send":
+            return
+        text = message.get("text")
+        try:
+            events = self._stream.receive(message["bytes"] if text is None else text)
+        except RemoteProtocolError as error:
+            raise LocalProtocolError(f"the carrier would not understand this: {error}") from error
+        for event in events:
+            await self._do(event)
+
+    # What the bot wants of the call, and what the call tells the bot.
+
+    async def _do(self, event: ToCaller) -> None:
+        try:
+            if isinstance(event, Audio):
+                self._open(event.format or self._call.audio_out).write(event.payload)
+            elif isinstance(event, Clear):
+                self._utterance = None
+                self._call.clear()
+            elif isinstance(event, Mark):
+                self._mark(event)
+            elif isinstance(event, Digits):
+                await self._call.send_digits(event.digits)
+        except CallEnded:
+            return  # the socket tells that, in its turn
+
+    def _open(self, spoken: AudioFormat) -> Utterance:
+        if self._utterance is not None and self._utterance.format != spoken:
+            self._utterance.end()
+            self._utterance = None
+        if self._utterance is None:
+            self._utterance = self._call.utterance(spoken)
+        return self._utterance
+
+    def _mark(self, mark: Mark) -> None:
+        """Give a mark back when what was said before it has been heard, or dropped."""
+        said, self._utterance = self._utterance, None
+        if said is None:
+            self._say(mark)
+            return
+        said.end()
+        task = asyncio.create_task(self._mark_after(said, mark))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _mark_after(self, said: Utterance, mark: Mark) -> None:
+        await said.wait()
+        self._say(mark)
+
+    def _happened(self, event: CallEvent) -> None:
+        if type(event) in self._hears:
+            self._say(event)
+
+    def _say(self, event: Any) -> None:
+        self._stream.send(event)
+        for message in self._stream.outgoing():
+            kind = "text" if isinstance(message, str) else "bytes"
+            self._inbox.put_nowait({"type": "websocket.receive", kind: message})
