@@ -5,9 +5,9 @@ import xml.etree.ElementTree as ET
 from typing import Any
 
 import pytest
-from exchange import Exchange
 from golden import Golden, Row, check_read, check_written, example, stream_ends
 
+from exchange import Exchange
 from trunkline import carrier as seam
 from trunkline import events
 from trunkline.carrier import Dismissal, Hooks, Offer, Purpose
