@@ -4,10 +4,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.errors import RemoteProtocolError
-from trunkline.events import Digit
+from trunkline.errors import LocalProtocolError, RemoteProtocolError
+from trunkline.events import Clear, Digit, Extra
 from trunkline.media.formats import L16_24K, PCMU_8K
-from trunkline.wire import InOrder, Numbers, read_key
+from trunkline.wire import InOrder, Numbers, Stream, read_key
+
+
+class End(Stream[object, object]):
+    """An end that hears nothing, and says what no carrier has a word for."""
+
+    def receive(self, message: str | bytes) -> list[object]:
+        return []
+
+    def send(self, event: object) -> None:
+        self.put_extra(event, ("media", "stop"), "Acme", tag="is")
+
+
+def test_what_is_not_known_goes_out_as_it_came() -> None:
+    end = End()
+    end.send(Extra("weather", {"is": "fine", "degrees": 21}))
+    assert end.outgoing() == ['{"is":"weather","degrees":21}']
+    for known in (Extra("media", {}), Extra("stop", {"a": 1}), Clear()):
+        with pytest.raises(LocalProtocolError, match=f"Acme's .* says {type(known).__name__}$"):
+            end.send(known)
+    assert end.outgoing() == []
 
 
 @pytest.mark.parametrize("key", "0123456789*#ABCD")

@@ -7,13 +7,13 @@ Sans-IO: a stream is fed messages and drained of replies. Which carrier's, it do
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from .errors import RemoteProtocolError
+from .errors import LocalProtocolError, RemoteProtocolError
 from .events import Digit, Extra
 from .media.formats import AudioFormat
 
@@ -54,6 +54,18 @@ class Stream(ABC, Generic[In, Out]):
     def put(self, message: object) -> None:
         """Queue a message as JSON text: a struct, or a mapping."""
         self._queue.append(msgspec.json.encode(message).decode())
+
+    def put_extra(
+        self, event: object, known: Collection[str], whose: str, tag: str = "event"
+    ) -> None:
+        """Queue an ``Extra`` as the message it was, unless its kind is one of the ``known``.
+
+        Raises:
+            LocalProtocolError: it is one, or no ``Extra`` at all: ``whose`` socket never says it.
+        """
+        if not isinstance(event, Extra) or event.kind in known:
+            raise LocalProtocolError(f"{whose}'s socket never says {type(event).__name__}")
+        self.put({**event.fields, tag: event.kind})
 
     def outgoing(self) -> list[str | bytes]:
         """Hand out, once, the messages queued for the other end."""

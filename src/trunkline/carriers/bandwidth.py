@@ -216,10 +216,8 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
                 self.put({"track": "inbound", "payload": payload, **numbered})
             case events.Stopped():
                 self.put({"eventType": "stop", "metadata": self._metadata})
-            case Extra() if event.kind not in _KINDS:
-                self.put({**event.fields, "eventType": event.kind})
             case _:
-                raise LocalProtocolError(f"Bandwidth's socket never says {type(event).__name__}")
+                self.put_extra(event, _KINDS, "Bandwidth", tag="eventType")
 
     def _begin(self, event: Started) -> None:
         heard = {"encoding": "PCMU", "sampleRate": 8000}

@@ -292,10 +292,8 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
                 self._say("mark", mark={"name": event.name})
             case events.Stopped():
                 self._say("stop", stop=_ids(self._started) | {"reason": event.reason})
-            case Extra() if event.kind not in _KINDS:
-                self.put({**event.fields, "event": event.kind})
             case _:
-                raise LocalProtocolError(f"Exotel's socket never says {type(event).__name__}")
+                self.put_extra(event, _KINDS, "Exotel")
 
     def _media(self, event: Audio) -> dict[str, str]:
         chunk, at = self._numbers.chunk(event.payload, event.timestamp)

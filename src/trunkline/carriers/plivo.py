@@ -296,10 +296,8 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
                 self._say("clearedAudio", streamId=started.stream_id)
             case events.Failed():
                 self._say("error", streamId=started.stream_id, reason=event.code)
-            case Extra() if event.kind not in _KINDS:
-                self.put({**event.fields, "event": event.kind})
             case _:
-                raise LocalProtocolError(f"Plivo's socket never says {type(event).__name__}")
+                self.put_extra(event, _KINDS, "Plivo")
 
     def _media(self, event: Audio) -> dict[str, Any]:
         chunk, at = self._numbers.chunk(event.payload, event.timestamp)

@@ -262,10 +262,8 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
             case events.Cleared():
                 number = self._to_confirm.popleft() if self._to_confirm else self._cleared
                 self.put(_ClearedAudio(number))
-            case Extra() if event.kind not in _KINDS:
-                self.put({**event.fields, "event": event.kind})
             case _:
-                raise LocalProtocolError(f"SFVoPI's socket never says {type(event).__name__}")
+                self.put_extra(event, _KINDS, "SFVoPI")
 
     def _media(self, payload: bytes) -> _MediaBody:
         return _MediaBody(payload, _CONTENT_TYPES[self._audio.encoding], self._audio.rate)

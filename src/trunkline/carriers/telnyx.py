@@ -250,10 +250,8 @@ class CarrierEnd(Stream[events.ToCaller, events.FromCaller]):
                 self._say("stop", stop=_ids(self._started))
             case events.Failed():
                 self.put({"event": "error", "payload": _error(event)} | stream)
-            case Extra() if event.kind not in _KINDS:
-                self.put({**event.fields, "event": event.kind})
             case _:
-                raise LocalProtocolError(f"Telnyx's socket never says {type(event).__name__}")
+                self.put_extra(event, _KINDS, "Telnyx")
 
     def _media(self, event: Audio) -> dict[str, str]:
         chunk, at = self._numbers.chunk(event.payload, event.timestamp)

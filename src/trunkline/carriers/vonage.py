@@ -219,10 +219,8 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
                 self.put(_Notify({"mark": event.name}))
             case events.Cleared():
                 self.put({"event": "websocket:cleared"})
-            case Extra() if event.kind not in _KINDS:
-                self.put({**event.fields, "event": event.kind})
             case _:
-                raise LocalProtocolError(f"Vonage's socket never says {type(event).__name__}")
+                self.put_extra(event, _KINDS, "Vonage")
 
     def _begin(self, event: Started) -> None:
         if {event.inbound, event.outbound} != {self._audio}:

@@ -228,10 +228,8 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
                 self._say("mark", mark={"name": event.name})
             case events.Stopped():
                 self._say("stop")
-            case Extra() if event.kind not in _KINDS:
-                self.put({**event.fields, "event": event.kind})
             case _:
-                raise LocalProtocolError(f"Wavix's socket never says {type(event).__name__}")
+                self.put_extra(event, _KINDS, "Wavix")
 
     def _media(self, event: Audio) -> dict[str, Any]:
         chunk, at = self._numbers.chunk(event.payload)
