@@ -49,8 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
 def fail(message: str) -> NoReturn:
     """Tell a person what is wrong, and exit with 1."""
     from rich.console import Console
+    from rich.markup import escape
 
-    Console(stderr=True).print(f"[bold red]trunkline:[/] {message}", highlight=False)
+    Console(stderr=True).print(f"[bold red]trunkline:[/] {escape(message)}", highlight=False)
     raise SystemExit(1)
 
 
