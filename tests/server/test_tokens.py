@@ -86,20 +86,19 @@ def test_junk_is_refused(token):
         take(tokens(Clock()), token)
 
 
-@given(st.data())
-def test_any_changed_character_is_refused(data):
+@given(st.integers(0, 10_000), st.characters(categories=("L", "N"), max_codepoint=127))
+def test_any_changed_character_is_refused(place, other):
     door = tokens(Clock())
-    token = door.mint(TICKET)
-    place = data.draw(st.integers(0, len(token) - 1))
-    # The last characters of a base64 group may differ only in bits that are not read.
-    other = data.draw(st.characters(categories=("L", "N"), max_codepoint=127))
+    token = door.mint(TICKET)  # of varying length: its nonce is compressed
+    place %= len(token)
     changed = token[:place] + other + token[place + 1 :]
     if changed != token:
         try:
             ticket = take(door, changed)
         except BadToken:
             return
-        assert ticket == TICKET  # the same signature, spelt with other unread bits
+        # The last characters of a base64 group may differ only in bits that are not read.
+        assert ticket == TICKET
 
 
 def test_used_tokens_are_forgotten_when_they_could_not_be_used_anyway():
