@@ -10,6 +10,8 @@ import asyncio
 import importlib
 import inspect
 import json
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +24,6 @@ from carriers.golden import example
 from exchange import Exchange
 from trunkline import carriers, events
 from trunkline.adapters.pipecat import arguments
-from trunkline.adapters.pipecat.parts import part
 from trunkline.carrier import Control
 from trunkline.events import Audio, CallState, Started
 from trunkline.media import g711
@@ -54,7 +55,7 @@ def original(name: str) -> Any:
 
 
 def frame(kind: str, *args: Any, **fields: Any) -> Any:
-    return part(f"frames.frames.{kind}")(*args, **fields)
+    return getattr(importlib.import_module("pipecat.frames.frames"), kind)(*args, **fields)
 
 
 IDS = {"stream": "stream-1", "call": CALL}
@@ -224,9 +225,12 @@ def test_names_there_are_and_names_there_are_not() -> None:
         _ = home.AcmeFrameSerializer
 
 
-def test_without_pipecat_the_extra_is_named() -> None:
-    with pytest.raises(ImportError, match=r"trunkline\[pipecat\]"):
-        part("no.such.Thing")
+@pytest.mark.parametrize("name", ["TwilioFrameSerializer", "frame_serializer"])
+def test_without_pipecat_the_extra_is_named(name: str) -> None:
+    script = f"import sys; sys.modules['pipecat'] = None; from trunkline.pipecat import {name}"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "ImportError: this needs Pipecat" in ran.stderr
+    assert "trunkline[pipecat]" in ran.stderr
 
 
 def test_the_stub_is_fresh() -> None:

@@ -44,10 +44,9 @@ def __getattr__(name: str) -> Any:
     if name in HOMES:
         return getattr(_home(HOMES[name]), name)
     if name.endswith("FrameSerializer"):
-        from .serializer import frame_serializers
-
-        if found := frame_serializers().get(name):
-            return found
+        found = _home("serializer").frame_serializers()
+        if name in found:
+            return found[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -57,7 +56,7 @@ def _home(name: str) -> Any:
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] != "pipecat":
             raise
-        hint = "this needs Pipecat: pip install 'trunkline[pipecat]'"
+        hint = "this needs Pipecat 1.4 or newer: pip install 'trunkline[pipecat]'"
         raise ImportError(hint, name=missing.name) from missing
 
 

@@ -8,6 +8,10 @@ What goes out is as long as what came in, to the sample, and late by the filter'
 Nothing waits for a clock, and a barge-in forgets what was held. ``EndFrame`` and ``CancelFrame``
 hang up by REST: once, tried again where it fails, and the carrier asked whether the call is over.
 """
+# Pipecat is an extra that need not be there, and is typed in part only.
+# pyright: reportMissingImports=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportUntypedBaseClass=false
 
 from __future__ import annotations
 
@@ -22,6 +26,20 @@ from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
+from pipecat.audio.dtmf.types import KeypadEntry
+from pipecat.frames.frames import (
+    AudioRawFrame,
+    CancelFrame,
+    EndFrame,
+    Frame,
+    InputAudioRawFrame,
+    InputDTMFFrame,
+    InputTransportMessageFrame,
+    InterruptionFrame,
+    OutputTransportMessageFrame,
+    OutputTransportMessageUrgentFrame,
+)
+from pipecat.serializers.base_serializer import FrameSerializer
 
 from ... import carriers, events
 from ...errors import ConfigError, RemoteProtocolError, TrunklineError
@@ -31,7 +49,6 @@ from ...media.transcode import Transcoder
 from ...rest import HttpSender, Rest, Send
 from ...web import Request, Response, safe_id
 from .arguments import Arguments, arguments_of, class_name
-from .parts import part
 
 if TYPE_CHECKING:
     from ...carrier import Carrier
@@ -49,18 +66,7 @@ UNIT_MS = 20
 """What carriers that take whole frames only take at the least. Some would rather have more, but
 a serializer that waits for more has nobody to tell it that no more comes."""
 
-_Base: Any = part("serializers.base_serializer.FrameSerializer")
-_Key: Any = part("audio.dtmf.types.KeypadEntry")
-_KEYS = {key.value for key in _Key}
-_AudioRaw: Any = part("frames.frames.AudioRawFrame")
-_Cancel: Any = part("frames.frames.CancelFrame")
-_End: Any = part("frames.frames.EndFrame")
-_InputAudio: Any = part("frames.frames.InputAudioRawFrame")
-_InputDtmf: Any = part("frames.frames.InputDTMFFrame")
-_InputMessage: Any = part("frames.frames.InputTransportMessageFrame")
-_Interruption: Any = part("frames.frames.InterruptionFrame")
-_Message: Any = part("frames.frames.OutputTransportMessageFrame")
-_UrgentMessage: Any = part("frames.frames.OutputTransportMessageUrgentFrame")
+_KEYS = {entry.value: entry for entry in KeypadEntry}
 
 
 class _WayOut:
@@ -98,7 +104,7 @@ class _WayOut:
         self._held = target.silence * lag
 
 
-class CarrierFrameSerializer(_Base):
+class CarrierFrameSerializer(FrameSerializer):
     """Pipecat's frames to and from one carrier's messages.
 
     Made for each carrier by ``frame_serializer``; what it is built with, its signature tells.
@@ -116,7 +122,7 @@ class CarrierFrameSerializer(_Base):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         bound = self.takes.signature.bind(*args, **kwargs).arguments
         params = bound.pop("params", None) or type(self).InputParams()
-        _Base.__init__(self, params)
+        super().__init__(params)
         self._params: Any = params
         self._send: Send | None = bound.pop("send", None)
         self._given = bound
@@ -218,7 +224,7 @@ class CarrierFrameSerializer(_Base):
 
     # From the caller.
 
-    async def deserialize(self, data: str | bytes) -> Any:
+    async def deserialize(self, data: str | bytes) -> Frame | None:
         """The frame that a message of the carrier's is, or ``None``."""
         try:
             heard = self._stream.receive(data)
@@ -243,7 +249,9 @@ class CarrierFrameSerializer(_Base):
             pcm = AudioFormat(Encoding.L16, self._rate)
             way = self._way_in = Transcoder(self._inbound, pcm)
         pcm = way.push(audio)
-        return _InputAudio(audio=pcm, sample_rate=self._rate, num_channels=1) if pcm else None
+        return (
+            InputAudioRawFrame(audio=pcm, sample_rate=self._rate, num_channels=1) if pcm else None
+        )
 
     def _told(self, event: events.FromCaller, data: str | bytes) -> Any:
         match event:
@@ -254,26 +262,28 @@ class CarrierFrameSerializer(_Base):
             case events.Stopped():
                 return None
             case events.Digit() if event.digit in _KEYS:
-                return _InputDtmf(_Key(event.digit))
+                return InputDTMFFrame(_KEYS[event.digit])
             case events.Failed():
                 log.warning("the carrier complains: %s %s", event.code, event.message)
             case _:
                 pass
-        return _InputMessage(message=msgspec.json.decode(data))
+        return InputTransportMessageFrame(message=msgspec.json.decode(data))
 
     # To the caller.
 
-    async def serialize(self, frame: Any) -> str | bytes | None:
+    async def serialize(self, frame: Frame) -> str | bytes | None:
         """The message that says ``frame``; ``None`` where there is none, or not yet."""
-        if isinstance(frame, _AudioRaw):
+        if isinstance(frame, AudioRawFrame):
             return self._speak(frame)
-        if isinstance(frame, _Interruption):
+        if isinstance(frame, InterruptionFrame):
             return self._clear()
-        if isinstance(frame, _End | _Cancel):
+        if isinstance(frame, EndFrame | CancelFrame):
             if self._hangs_up:
-                await self._end(at_once=isinstance(frame, _Cancel))
+                await self._end(at_once=isinstance(frame, CancelFrame))
             return None
-        if isinstance(frame, _Message | _UrgentMessage) and not self.should_ignore_frame(frame):
+        if isinstance(
+            frame, OutputTransportMessageFrame | OutputTransportMessageUrgentFrame
+        ) and not self.should_ignore_frame(frame):
             return json.dumps(frame.message)
         return None
 
@@ -381,7 +391,7 @@ def frame_serializer(carrier: type[Carrier] | str) -> type[CarrierFrameSerialize
 def _made_for(carrier: type[Carrier]) -> type[CarrierFrameSerializer]:
     takes = arguments_of(carrier)
     name = class_name(carrier)
-    base: Any = _Base.InputParams
+    base: Any = FrameSerializer.InputParams
     types = {"int": int, "int | None": int | None, "str": str, "str | None": str | None}
     types |= {"bool": bool, "bool | None": bool | None}
     fields = {n: types[option.type] for n, option in takes.options.items()}
