@@ -908,3 +908,15 @@ def test_only_the_stream_of_its_own_name_is_awaited_as_one_with_its_start() -> N
         seam.OpenStream(url="wss://a.example/x", blocking=False, name="a"),
         seam.AwaitStream("b"),
     ]
+
+
+def test_credentials_are_tried_by_the_accounts_statistics() -> None:
+    assert Exchange(BANDWIDTH).run(BANDWIDTH.check()) == []
+    bare = example(Bandwidth, application_id="")
+    told = Exchange(bare).run(bare.check())
+    assert told == ["BANDWIDTH_APPLICATION_ID is not set: no calls can be placed"]
+    flow = logged_in().check()
+    request = next(flow)
+    assert (request.method, request.url) == ("GET", f"{API}/statistics")
+    with pytest.raises(CarrierError, match="statistics: HTTP 403"):
+        flow.send(fault(403))

@@ -899,3 +899,18 @@ def test_platform_updates() -> None:
     assert (answer.status, answer.json()["code"]) == (404, 20404)  # pipecat-ai/pipecat#2145
     answer = ask(exchange, "POST", one, ("Url", "https://a.example/x"))
     assert (answer.status, answer.json()["code"]) == (400, 21220)  # bmlt-enabled/yap#570
+
+
+def test_credentials_are_tried_by_the_accounts_numbers() -> None:
+    told = Exchange(TWILIO).run(TWILIO.check())
+    assert told == ["+12025550100 asks nobody when it rings"]
+    flow = TWILIO.check()
+    assert next(flow).path.endswith("/IncomingPhoneNumbers.json")
+    hook = {"phone_number": "+12025550101", "voice_url": "https://a.example/twilio/answer"}
+    answer = Response.of_json({"incoming_phone_numbers": [hook]})
+    shown = finish(flow, answer)
+    assert shown == ["+12025550101 asks https://a.example/twilio/answer when it rings"]
+    flow = TWILIO.check()
+    next(flow)
+    with pytest.raises(CarrierError, match="numbers: HTTP 403"):
+        flow.send(Response(403))
