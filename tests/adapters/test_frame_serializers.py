@@ -236,6 +236,8 @@ def test_without_pipecat_the_extra_is_named(name: str) -> None:
 def test_the_stub_is_fresh() -> None:
     made = importlib.import_module("trunkline.adapters.pipecat.stub")
     assert Path(made.PATH).read_text() == made.stub()
+    made.main()
+    assert Path(made.PATH).read_text() == made.stub()
 
 
 # --- audio -------------------------------------------------------------------------------------
@@ -369,6 +371,21 @@ def test_a_start_that_was_not_read_before_is_believed() -> None:
     assert event.payload == sine(16_000, 0.02)
 
 
+@pytest.mark.parametrize("rate", [8_000, 24_000])
+def test_less_than_a_carrier_takes_waits_for_the_rest(rate: int) -> None:
+    # Telnyx: 20 ms at the least (page "Media Streaming").
+    end = carrier_end("telnyx")
+    messages = says(ready("telnyx", rate), *speech(sine(rate), rate, 10))
+    assert [len(end.receive(message)[0].payload) for message in messages] == [160] * 20
+
+
+def test_a_start_that_comes_again_changes_nothing() -> None:
+    serializer, end = ready("twilio", 16_000), carrier_end("twilio")
+    end.send(Started(call_id=CALL, stream_id="stream-1", inbound=PCMU_8K, outbound=PCMU_8K))
+    assert reads(serializer, end.outgoing()) == []
+    end.receive(says(serializer, *speech(sine(16_000), 16_000))[0])
+
+
 def test_before_setup_the_callers_audio_is_as_it_came() -> None:
     found = ours("twilio")
     serializer = found(**given("twilio"), params=found.InputParams(auto_hang_up=False))
@@ -446,6 +463,13 @@ def test_a_streams_end_is_no_frame() -> None:
     end = carrier_end("twilio")
     end.send(events.Stopped())
     assert reads(ready("twilio", 8000), end.outgoing()) == []
+
+
+def test_where_nothing_can_be_taken_back_a_barge_in_says_nothing() -> None:
+    deaf: Any = type("Deaf", (carriers.get("twilio"),), {"says": frozenset({Audio})})
+    found = importlib.import_module("trunkline.pipecat").frame_serializer(deaf)
+    serializer = found("stream-1", params=found.InputParams(auto_hang_up=False))
+    assert says(serializer, frame("InterruptionFrame")) == []
 
 
 # --- hanging up --------------------------------------------------------------------------------
@@ -539,3 +563,37 @@ def test_the_api_may_be_elsewhere() -> None:
     says(caller("twilio", phone, base_url="https://here.example/"), frame("CancelFrame"))
     assert phone.asked[0].startswith("https://here.example/2010-04-01/Accounts/")
     assert phone.asked[0].endswith(f"/Calls/{CALL}.json")
+
+
+async def served(exchange: Exchange, host: str) -> asyncio.Server:
+    """The exchange's REST on this machine, in place of ``host``."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+        headers = {n.lower(): value for n, _, value in (line.partition(": ") for line in lines)}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        method, path, _ = first.split()
+        told = exchange.rest(Request(method=method, url=host + path, headers=headers, body=body))
+        about = {**told.headers, "content-length": len(told.body), "connection": "close"}
+        head = "".join(f"{n}: {value}\r\n" for n, value in about.items())
+        writer.write(f"HTTP/1.1 {told.status} OK\r\n{head}\r\n".encode() + told.body)
+        await writer.drain()
+        writer.close()
+
+    return await asyncio.start_server(answer, "127.0.0.1", 0)
+
+
+def test_nobody_else_sending_it_goes_over_http() -> None:
+    exchange = Exchange(example(carriers.get("twilio")))
+    exchange.add(CALL)
+
+    async def hang_up() -> None:
+        server = await served(exchange, "https://api.twilio.com")
+        port = server.sockets[0].getsockname()[1]
+        found = ours("twilio")(**given("twilio", base_url=f"http://127.0.0.1:{port}"))
+        await found.serialize(frame("EndFrame"))
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(hang_up())
+    assert exchange.legs[CALL].state is CallState.ENDED
