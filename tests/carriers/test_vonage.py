@@ -1197,3 +1197,12 @@ def test_a_url_keeps_the_parameters_it_has() -> None:
         events.Offered(PLACED), f"https://agent.example.com/x?{urlencode({'tag': 'a b'})}"
     )
     assert asked.url == "https://agent.example.com/x?tag=a+b&direction=outbound"
+
+
+def test_credentials_are_tried_by_the_list_of_calls() -> None:
+    """GET /v1/calls (Nexmo/api-specification, voice, 2021; vonage-python-sdk list_calls)."""
+    assert Exchange(VONAGE).run(VONAGE.check()) == []
+    flow = VONAGE.check()
+    assert next(flow).url == "https://api.nexmo.com/v1/calls?page_size=1"
+    with pytest.raises(CarrierError, match="list calls: HTTP 401"):
+        flow.send(Response(401))

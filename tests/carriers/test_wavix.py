@@ -842,3 +842,16 @@ def test_platform_transfers() -> None:
     assert exchange.commands == [
         seam.Instruct("c-1", [seam.TransferTo(to="+2", from_="+1")]),
     ]
+
+
+def test_credentials_are_tried_by_the_list_of_calls() -> None:
+    """GET /v1/calls (docs.wavix.com, call control; wavix-node-sdk 2026-03)."""
+    assert Exchange(WAVIX).run(WAVIX.check()) == []
+    (warned,) = Exchange(example(Wavix, webhook_secret="")).run(
+        example(Wavix, webhook_secret="").check()
+    )
+    assert "WAVIX_WEBHOOK_SECRET" in warned
+    flow = WAVIX.check()
+    assert next(flow).url == "https://api.wavix.com/v1/calls"
+    with pytest.raises(CarrierError, match="list calls: HTTP 401"):
+        flow.send(Response(401))

@@ -722,12 +722,20 @@ class Vonage(Carrier):
         if not (yield from self._unless_over("send keys", call, keys, "/dtmf")):
             raise errors.CallEnded("cannot send keys: the call is over")
 
+    def check(self) -> Flow[Sequence[str]]:
+        response = yield from self._authorized(Request.get(f"{_API}/v1/calls?page_size=1"))
+        if response.status >= 300:
+            raise _refused("list calls", response)
+        return []
+
     # The carrier's side of control.
 
     def platform(self, request: Request) -> Platform:
         if not self._holds_token(request):
             return _error(401, "Unauthorized")
         path = re.fullmatch(r"/v1/calls(?:/([^/]+)(/dtmf)?)?", request.path)
+        if path and path[1] is None and request.method == "GET":
+            return Response.of_json({"count": 0, "page_size": 1, "_embedded": {"calls": []}})
         if path and path[1] is None:
             return (yield from self._create(web.read_json(request.body, _Call)))
         leg = (yield seam.Find(path[1])) if path else None

@@ -599,6 +599,12 @@ class Wavix(Carrier):
         body = {"from": from_ or (call.to if inbound else call.from_), "to": to}
         yield from self._order("transfer", self._call("POST", call, "transfer"), body)
 
+    def check(self) -> Flow[Sequence[str]]:
+        response = yield Request.get(f"{_API}{_CALLS}", self._login)
+        if response.status >= 300:
+            raise _refused("list calls", response)
+        return [] if self._secret else ["WAVIX_WEBHOOK_SECRET is not set: no webhook is taken"]
+
     # The carrier's side of control.
 
     def platform(self, request: Request) -> Platform:
@@ -607,6 +613,8 @@ class Wavix(Carrier):
         path = re.fullmatch(rf"{_CALLS}(?:/([^/]+)(?:/(answer|streams|transfer))?)?", request.path)
         if path is None:
             return Response.of_json({"success": False, "message": "Not Found"}, 404)
+        if path[1] is None and request.method == "GET":
+            return Response.of_json({"success": True, "items": []})
         if path[1] is None:
             return (yield from self._create(request.json()))
         leg = yield seam.Find(path[1])
