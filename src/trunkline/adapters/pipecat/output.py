@@ -54,8 +54,8 @@ from .heard import Behind, Due, Voice
 
 __all__ = ["OutputTransport"]
 
-TICK_S = 0.02
-"""How often we look what was heard, while something waits for it."""
+TICK_S = 0.04
+"""How often we look what was heard, while something waits for it: one of Pipecat's own chunks."""
 SPEAKING_EVERY_S = 0.2
 OPEN_S = 3.0
 """Speech that nobody ended has ended when for so long nothing more came; Pipecat's own figure."""
@@ -99,7 +99,8 @@ class OutputTransport(BaseOutputTransport):
         self._changes: list[SpeakingStarted | SpeakingStopped] = []
         self._speaking = False
         self._spoke_at = 0.0
-        self._woken = asyncio.Event()
+        self._idle = True
+        self._waiter: asyncio.Future[None] | None = None
         self._follower: Any = None
         self._unwatch: Callable[[], None] | None = None
 
@@ -192,7 +193,8 @@ class OutputTransport(BaseOutputTransport):
             await self._queue(frame)
             if isinstance(frame, TTSStoppedFrame):
                 self._end_voice()
-        self._woken.set()
+        if self._idle:  # else the next look is near, and costs less than one for each frame
+            self._wake()
 
     async def _queue(self, frame: Any) -> None:
         """Have a frame go on when all that was said before it has been heard."""
@@ -245,19 +247,26 @@ class OutputTransport(BaseOutputTransport):
     def _happened(self, event: CallEvent) -> None:
         if isinstance(event, SpeakingStarted | SpeakingStopped):
             self._changes.append(event)
-            self._woken.set()
+            self._wake()
 
     async def _follow(self) -> None:
         """Send on what was heard, as it is heard."""
+        loop = asyncio.get_running_loop()
         while True:
-            await self._woken.wait()
-            self._woken.clear()
-            while await self._tell() or self._open:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(TICK_S):
-                        await self._woken.wait()
-                self._woken.clear()
+            busy = await self._tell() or self._open
+            self._idle = not busy
+            if self._changes:
+                continue
+            self._waiter = loop.create_future()
+            timer = loop.call_later(TICK_S, self._wake) if busy else None
+            await self._waiter
+            if timer is not None:
+                timer.cancel()
                 self._end_if_forgotten()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def _tell(self) -> bool:
         """Send on what was heard until now; whether there will be more."""
