@@ -121,7 +121,7 @@ class CarrierFrameSerializer(FrameSerializer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         bound = self.takes.signature.bind(*args, **kwargs).arguments
-        params = bound.pop("params", None) or type(self).InputParams()
+        params: Any = bound.pop("params", None) or type(self).InputParams()
         super().__init__(params)
         self._params: Any = params
         self._send: Send | None = bound.pop("send", None)
