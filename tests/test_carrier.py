@@ -226,6 +226,7 @@ def test_what_is_not_written_is_unsupported() -> None:
         lambda c: c.dial(Dial(to="+1", from_="+2", offer=OFFER)),
         lambda c: c.transfer(CALL, "+1", from_="", hooks=hooks),
         lambda c: c.send_digits(CALL, "1", started=STARTED, hooks=hooks),
+        lambda c: c.check(),
     ]
     for ask in asked:
         with pytest.raises(Unsupported, match="Acme has no"):
