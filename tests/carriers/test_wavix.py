@@ -170,7 +170,7 @@ def test_golden_written(row: Row) -> None:
 
 
 def test_a_frame_is_20_ms_of_l16_at_24_khz_and_always_whole() -> None:
-    """pypi.org/project/pipecat-wavix: 24 kHz, 16 bit, mono, 960 bytes a packet."""
+    """The package page of pipecat-wavix: 24 kHz, 16 bit, mono, 960 bytes a packet."""
     assert L16_24K.bytes_in(Wavix.frame.ms) == 960
     assert Wavix.frame.whole
     assert (Wavix.inbound, Wavix.outbound) == ((L16_24K,), (L16_24K,))
