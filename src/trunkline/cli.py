@@ -313,7 +313,7 @@ def call(
     The server is any that speaks the carrier's protocol. One of ours is started with
     [bold]trunkline serve module:bot --simulator http://127.0.0.1:8099[/bold].
 
-    A script has one step a line: [italic]wait for speech, wait for silence, say WORDS,
+    A script has one step a line: [italic]listen, wait for speech, wait for silence, say WORDS,
     say @FILE.wav, interrupt after 800 ms: WORDS, press 12#, pause 2.5, hang up[/italic].
     """
     from rich.console import Console

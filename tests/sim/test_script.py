@@ -11,6 +11,7 @@ from trunkline.sim.line import How
 from trunkline.sim.script import (
     HangUp,
     Interrupt,
+    Listen,
     Pause,
     Press,
     Say,
@@ -102,5 +103,30 @@ def test_a_wait_in_vain_is_an_error():
     async def scene(phone):
         with pytest.raises(Overdue, match="the bot to speak"):
             await Script([WaitForSpeech(1)]).run(await phone.call())
+
+    play(Server(STREAM), scene)
+
+
+def test_listening_reads_with_and_without_its_patience():
+    assert Script.parse("listen\nlisten 1.5").steps == [Listen(), Listen(1.5)]
+
+
+def test_listening_hears_a_bot_out():
+    async def scene(phone):
+        call = await phone.call()
+        await Script([Listen()]).run(call)
+        assert call.now >= 2 + 0.7  # the bot talks for two seconds, then there is silence
+        await call.hang_up()
+
+    play(Server(STREAM, bot=talker((2000, 500))), scene)
+
+
+def test_listening_waits_no_longer_for_a_bot_that_says_nothing():
+    async def scene(phone):
+        call = await phone.call()
+        began = call.now
+        await Script([Listen(1.5)]).run(call)
+        assert call.now - began == pytest.approx(1.5, abs=0.1)
+        await call.hang_up()
 
     play(Server(STREAM), scene)

@@ -28,7 +28,7 @@ from .phone import Phone
 from .platform_app import platform_app, serve
 from .program import Callee, Outcome
 from .record import BOT, CallRecord, Kind
-from .script import HangUp, Say, Script, ScriptStep, WaitForSilence, WaitForSpeech
+from .script import HangUp, Listen, Say, Script, ScriptStep
 from .timeline import svg
 
 __all__ = ["Ears", "answer_call", "one_call", "plan", "save"]
@@ -63,8 +63,8 @@ def plan(
         says = [Say(clip.audio, clip.format)]
     steps: list[ScriptStep] = []
     for what in says:
-        steps += [WaitForSpeech(), WaitForSilence(), what] if steps or not called else [what]
-    return Script([*steps, WaitForSpeech(), WaitForSilence(), HangUp()])
+        steps += [Listen(), what] if steps or not called else [what]
+    return Script([*steps, Listen(), HangUp()])
 
 
 async def one_call(

@@ -4,6 +4,7 @@ In text, one step a line; blank lines and lines that begin with ``#`` are for pe
 
     wait for speech            # at most 10 s; "wait for speech 30" waits longer
     wait for silence           # 700 ms of it
+    listen                     # hear the bot out, if it says anything within 3 s
     say I would like a table.  # words, if there is a speaker
     say @hello.wav             # or a 16-bit WAV
     interrupt after 800 ms: Stop, please.
@@ -26,10 +27,12 @@ from msgspec import Struct
 from ..errors import CallEnded
 from ..media.formats import L16_8K, AudioFormat
 from .caller import PhoneCall
+from .deadline import Overdue
 
 __all__ = [
     "HangUp",
     "Interrupt",
+    "Listen",
     "Pause",
     "Press",
     "Say",
@@ -66,6 +69,13 @@ class WaitForSilence(Struct, frozen=True):
     within: float = 60.0
 
 
+class Listen(Struct, frozen=True):
+    """Hear the bot out; one that says nothing for ``patience`` seconds is waited for no longer."""
+
+    patience: float = 3.0
+    within: float = 60.0
+
+
 class Interrupt(Struct, frozen=True):
     """When the bot has been speaking for ``after_ms``, say something."""
 
@@ -84,7 +94,7 @@ class HangUp(Struct, frozen=True):
     """Hang up."""
 
 
-ScriptStep = Say | Press | WaitForSpeech | WaitForSilence | Interrupt | Pause | HangUp
+ScriptStep = Say | Press | WaitForSpeech | WaitForSilence | Listen | Interrupt | Pause | HangUp
 
 
 def _words(text: str, folder: Path) -> str | Path:
@@ -103,6 +113,7 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], Path], ScriptStep]
         re.compile(rf"wait for silence(?: {_NUMBER})?"),
         lambda m, _: WaitForSilence(float(m[1] or 700)),
     ),
+    (re.compile(rf"listen(?: {_NUMBER})?"), lambda m, _: Listen(float(m[1] or 3))),
     (
         re.compile(rf"interrupt after {_NUMBER} ms: (.+)"),
         lambda m, folder: Interrupt(float(m[1]), _words(m[2], folder)),
@@ -161,6 +172,12 @@ async def _perform(step: ScriptStep, call: PhoneCall) -> None:
         await call.wait_for_speech(step.within)
     elif isinstance(step, WaitForSilence):
         await call.wait_for_silence(step.ms, step.within)
+    elif isinstance(step, Listen):
+        try:
+            await call.wait_for_speech(step.patience)
+        except Overdue:
+            return
+        await call.wait_for_silence(within=step.within)
     elif isinstance(step, Interrupt):
         onset = await call.wait_for_speech()
         await asyncio.sleep(max(0.0, onset + step.after_ms / 1000 - call.now))
