@@ -21,7 +21,7 @@ FUNCTION_LINES = 60
 
 # Who may import whom: a module may use those of its own layer and of the layers above it here.
 LAYERS = [
-    ["errors", "web", "media", "events", "sockets"],
+    ["errors", "web", "media", "events", "sockets", "websocket"],
     ["wire", "answers"],
     ["control"],
     ["carrier"],
@@ -41,6 +41,7 @@ LAYERS = [
 # What may wait, sleep, log or open a socket; everything else is pure.
 IMPURE = {
     "sockets",
+    "websocket",
     "rest",
     "session",
     "server",

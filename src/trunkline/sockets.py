@@ -75,6 +75,15 @@ class MemorySocket:
             self._inbox.put_nowait(self._closed)
             self.peer._inbox.put_nowait(SocketClosed(code, reason))
 
+    def abort(self) -> None:
+        """Tear the connection off: what is under way is lost, and no end hears a farewell."""
+        for end in (self, self.peer):
+            if end._closed is None:
+                while not end._inbox.empty():
+                    end._inbox.get_nowait()
+                end._closed = SocketClosed(1006)
+                end._inbox.put_nowait(end._closed)
+
 
 def memory_sockets() -> tuple[MemorySocket, MemorySocket]:
     """Two connected sockets; what one sends the other receives, in order, without limit."""
