@@ -1,15 +1,16 @@
 """Taking turns, in virtual time, with engines of a few lines: real classes, no models."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from trunkline.bots.conversation import ENGINE_S, Conversation
 from trunkline.bots.recording import Recording
-from trunkline.bots.speech import SpeechEnded, SpeechStarted, Transcript
+from trunkline.bots.speech import SpeechEnded, SpeechStarted, Timing, Transcript
 from trunkline.bots.turns import Reply, Turn, TurnState
 from trunkline.events import Audio, Digit, Extra, Who
-from trunkline.media.formats import L16_8K, L16_16K
+from trunkline.media.formats import L16_8K, L16_16K, PCMU_8K
 
 from .line import on_a_line
 
@@ -36,7 +37,7 @@ class Hearing:
     def expect_echo(self, loudness):
         self.echoes.append(loudness)
 
-    def close(self):
+    async def close(self):
         self.closed = True
 
     async def __aiter__(self):
@@ -77,6 +78,7 @@ class Voice:
         self.begun = []
         self.made = 0
         self.closed = 0
+        self.put_away = False
         self.error = None
         self.pause = 0.01
 
@@ -91,6 +93,9 @@ class Voice:
                 yield LOUD * (8 * WORD_MS)
         finally:
             self.closed += 1
+
+    async def close(self):
+        self.put_away = True
 
 
 async def parrot(text, history):
@@ -216,6 +221,217 @@ def test_sentences_are_made_one_by_one():
     talk = talking(scene, answer)
     assert talk.voice.begun == ["One two.", "Three four.", "Five."]
     assert talk.said()[-1] == "One two. Three four. Five."
+
+
+def test_a_reply_may_come_in_pieces_and_is_spoken_from_its_first_sentence_on():
+    async def reply(text, history):
+        for piece in ["One t", "wo", ". ", "Three", " four.", " Five"]:
+            yield piece
+            await asyncio.sleep(0.5)
+
+    async def scene(talk):
+        await talk.ear.say("go")
+        await asyncio.sleep(5)
+        await talk.hang_up()
+
+    talk = talking(scene, reply, greeting="")
+    assert talk.voice.begun == ["One two.", "Three four.", "Five"]
+    # The first sentence is known to be whole at 2.5 s, when the next begins.
+    assert talk.line.wire[0][0] == pytest.approx(2.51, abs=0.001)
+    assert talk.history[1:] == [(Who.BOT, "One two. Three four. Five", TurnState.DONE)]
+    begun, done = [turn for _, turn in talk.turns if turn.who is Who.BOT]
+    assert (begun.state, begun.text) == (TurnState.BEGUN, "One two. Three")
+    assert done.heard == done.text
+
+
+def test_a_reply_is_closed_when_the_caller_interrupts():
+    closed = []
+
+    async def reply(text, history):
+        try:
+            while True:
+                yield "One two three. "
+                await asyncio.sleep(0.2)
+        finally:
+            await asyncio.sleep(0.1)  # a stream's end, say
+            closed.append(talk_at[0].line.at)
+
+    talk_at = []
+
+    async def scene(talk):
+        talk_at.append(talk)
+        await talk.ear.say("go")
+        await asyncio.sleep(2)
+        talk.ear.begin()
+        await asyncio.sleep(1)
+        await talk.hang_up()
+
+    talk = talking(scene, reply, greeting="")
+    assert closed == [pytest.approx(3.1, abs=0.001)]
+    turn = talk.conversation.history[-1]
+    assert turn.state is TurnState.CUT
+    # From 1.21 s on, when the second sentence has begun.
+    assert turn.heard == "One two three. One two"
+    assert turn.text.startswith("One two three. One two three. One two three.")
+
+
+def test_a_reply_in_pieces_may_end_the_call():
+    async def reply(text, history):
+        yield "Fine"
+        yield Reply("Bye now.", hang_up=True)
+
+    async def scene(talk):
+        await talk.ear.say("go")
+        await asyncio.sleep(0.5)
+        await talk.ear.say("wait", 0.1)
+        await talk.task
+
+    talk = talking(scene, reply, greeting="")
+    assert talk.voice.begun == ["Fine", "Bye now."]
+    assert talk.history[-1] == (Who.BOT, "Fine Bye now.", TurnState.DONE)
+    assert talk.line.cleared_at == []
+
+
+def test_a_reply_may_end_the_call_without_a_word():
+    async def reply(text, history):
+        yield Reply(hang_up=True)
+
+    async def scene(talk):
+        await talk.ear.say("go")
+        await talk.task
+
+    talk = talking(scene, reply)
+    assert talk.over_at == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_reply_may_be_no_piece_at_all():
+    async def reply(text, history):
+        for piece in ():
+            yield piece
+
+    async def scene(talk):
+        await asyncio.sleep(1)
+        await talk.ear.say("one")
+        await talk.ear.say("two")
+        await asyncio.sleep(1)
+        await talk.hang_up()
+
+    assert [text for _, text, _ in talking(scene, reply).history] == ["Welcome here.", "one", "two"]
+
+
+def test_the_deadline_of_a_reply_is_one_for_each_piece():
+    async def reply(text, history):
+        for _ in range(3):
+            await asyncio.sleep(ENGINE_S - 1)
+            yield "One two. "
+        await asyncio.sleep(ENGINE_S + 1)
+        yield "Never."
+
+    async def scene(talk):
+        await talk.ear.say("go")
+        await asyncio.wait([talk.task])
+
+    talk = talking(scene, reply, greeting="")
+    assert isinstance(raised(talk), TimeoutError)
+    assert talk.voice.begun == ["One two."] * 2  # the third was not known to be whole
+    assert talk.over_at == pytest.approx(1 + 3 * (ENGINE_S - 1) + ENGINE_S + 1, abs=0.05)
+
+
+def test_a_reply_in_pieces_that_fails_is_apologised_for():
+    async def reply(text, history):
+        yield "One two. Three "
+        await asyncio.sleep(1)
+        raise OSError("gone")
+
+    async def scene(talk):
+        await talk.ear.say("go")
+        await asyncio.wait([talk.task])
+
+    talk = talking(scene, reply, greeting="")
+    assert isinstance(raised(talk), OSError)
+    assert talk.line.sent == LOUD * (8 * 600) + APOLOGY.audio
+
+
+def test_no_more_is_made_ahead_than_ten_seconds():
+    async def answer(text, history):
+        return " ".join(["One two three four five six."] * 20)  # 1.8 s each
+
+    async def scene(talk):
+        await talk.ear.say("go", 1.0)
+        await asyncio.sleep(1)
+        talk.soon = len(talk.voice.begun)
+        await asyncio.sleep(9)
+        talk.ear.begin()
+        await asyncio.sleep(1)
+        await talk.hang_up()
+
+    talk = talking(scene, answer, greeting="")
+    assert talk.soon == 7  # six make 10.8 s; 0.8 s later there is room for one more
+    assert len(talk.voice.begun) == 12  # 10 s later, one of 1.8 s was asked for each 1.8 s
+    assert talk.conversation.history[-1].text.count("six.") == 20
+
+
+def test_what_is_cleared_by_somebody_else_is_not_waited_for():
+    async def answer(text, history):
+        return " ".join(["One two three four five six."] * 20)
+
+    async def scene(talk):
+        await talk.ear.say("go")
+        await asyncio.sleep(3)
+        talk.line.call.clear()
+        await asyncio.sleep(1)
+        talk.asked = len(talk.voice.begun)
+        await asyncio.sleep(1)
+        await talk.ear.say("go on")
+        await asyncio.sleep(1)
+        await talk.hang_up()
+
+    talk = talking(scene, answer, greeting="")
+    assert talk.asked < 10
+    assert talk.history[2] == (Who.CALLER, "go on", TurnState.DONE)
+
+
+def test_a_voice_in_the_lines_own_format_is_not_converted():
+    class Carried(Voice):
+        format = PCMU_8K
+
+        async def speak(self, text):
+            yield bytes(range(256)) * 4 + b"x"
+
+    async def scene(line):
+        voice = Carried()
+        conversation = Conversation(line.call, Hearing(), voice, parrot, greeting="Hello.")
+        task = asyncio.get_running_loop().create_task(conversation.run())
+        await asyncio.sleep(1)
+        line.hang_up_by_caller()
+        await task
+        assert voice.put_away
+        return line.sent
+
+    assert on_a_line(scene, PCMU_8K) == bytes(range(256)) * 4 + b"x"
+
+
+def test_a_voice_that_knows_when_its_words_end_is_believed():
+    class Timed(Voice):
+        async def speak(self, text):
+            yield Timing((("One", 1000.0), ("two", 1100.0)))
+            yield LOUD * (8 * 1200)
+            yield Timing((("three", 2000.0),))
+            yield LOUD * (8 * 1000)
+
+    async def scene(line, at):
+        ear = Hearing()
+        conversation = Conversation(line.call, ear, Timed(), parrot, greeting="One two three.")
+        task = asyncio.get_running_loop().create_task(conversation.run())
+        await asyncio.sleep(at)
+        ear.begin()
+        await asyncio.sleep(0.1)
+        line.hang_up_by_caller()
+        await task
+        return conversation.history and conversation.history[0].heard
+
+    for at, heard in [(0.9, []), (1.05, "One"), (1.9, "One two"), (2.1, "One two three.")]:
+        assert on_a_line(partial(scene, at=at)) == heard
 
 
 def test_the_answer_is_given_the_history():
@@ -692,7 +908,7 @@ def test_a_call_that_ends_while_the_answer_is_sought():
             talk.line.hang_up_by_caller()
             return Reply("Too late")
 
-        talk.conversation._answer = answer
+        talk.conversation._reply = answer
         await talk.ear.say("one")
         await talk.task
 

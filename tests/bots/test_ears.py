@@ -87,7 +87,7 @@ def hearing(scene, **options):
         try:
             await scene(stage)
         finally:
-            stage.ears.close()
+            await stage.ears.close()
             await asyncio.wait([stage.task])
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -187,7 +187,7 @@ def test_what_came_before_the_model_was_loaded_is_heard():
         stage.ears.push(VOICE * 10 + END)
         assert stage.rating.windows == 0
         await asyncio.sleep(0.001)
-        stage.ears.close()
+        await stage.ears.close()
         await asyncio.wait([stage.task])
         return stage
 
@@ -282,7 +282,7 @@ def test_closing_ends_everything_and_may_be_said_twice():
     async def scene(stage):
         stage.writing.delays = [100]
         await stage.speak(VOICE * 5 + END + VOICE * 5)
-        stage.ears.close()
+        await stage.ears.close()
         await stage.task
         stage.ended = stage.loop.time() - stage.began
 

@@ -229,7 +229,7 @@ def test_ten_minutes_of_echo_are_nobody():
             ears.push(weak)
             minutes += len(weak) / 32_000 / 60
             await asyncio.sleep(0.1)
-        ears.close()
+        await ears.close()
         return [heard async for heard in ears]
 
     assert asyncio.run(main()) == []
@@ -261,6 +261,9 @@ class Mute:
     async def speak(self, text):
         raise ConfigError("no voice")
         yield b""
+
+    async def close(self):
+        pass
 
 
 @pytest.mark.speech

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.bots.speech import HEARING, SILENCE_DB, SPEAKING, engine, loudness, sentences
+from trunkline.bots.speech import (
+    HEARING,
+    SILENCE_DB,
+    SPEAKING,
+    SentenceCutter,
+    engine,
+    loudness,
+    sentences,
+)
 from trunkline.errors import ConfigError
 from trunkline.media.formats import L16_8K, L16_16K, PCMA_8K, PCMU_8K
 from trunkline.media.g711 import encode
@@ -44,6 +52,29 @@ def test_text_is_cut_into_sentences(text, cut):
 @given(st.text())
 def test_no_word_is_lost_between_sentences(text):
     assert " ".join(sentences(text)).split() == text.split()
+
+
+@given(st.text("aB.!? ”M"), st.data())
+def test_text_in_pieces_is_cut_as_it_is_whole(text, data):
+    cutter = SentenceCutter()
+    found, rest = [], text
+    while rest:
+        size = data.draw(st.integers(1, len(rest)))
+        found += cutter.push(rest[:size])
+        rest = rest[size:]
+    assert [*found, *cutter.end()] == sentences(text)
+
+
+def test_a_sentence_is_given_out_when_the_next_begins():
+    cutter = SentenceCutter()
+    assert [cutter.push(piece) for piece in ["One", ".", " ", "T", "wo. "]] == [
+        [],
+        [],
+        [],
+        ["One."],
+        [],
+    ]
+    assert (cutter.end(), cutter.end()) == (["Two."], [])
 
 
 @pytest.mark.parametrize("peak", [32767, 8192, 300])

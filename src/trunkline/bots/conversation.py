@@ -1,10 +1,11 @@
 """Conversation: taking turns with a caller.
 
-A ``Listener`` hears, an ``Answer`` decides what to say, a ``Speaker`` says it. In between is what
-every phone bot needs and is easily got wrong:
+A ``Listener`` hears, a reply decides what to say, a ``Speaker`` says it. In between is what every
+phone bot needs and is easily got wrong:
 
+- a reply that comes in pieces is spoken from its first sentence on (``response``);
 - who speaks while the bot does interrupts it at once (except in its last words), and the bot
-  knows which words were heard before that;
+  knows which words were heard before that (``said``);
 - who goes on speaking before the answer began is answered once, to all they said;
 - silence is asked about, counted from what was *heard*, and after a second time the call ends;
 - every engine has a deadline; if one fails, the caller hears an apology from a recording, and the
@@ -17,54 +18,23 @@ Knows no engine and no carrier, and logs nothing: ``on_turn`` is told who said w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterable, Callable, Sequence
 from functools import partial
 
 from msgspec import Struct
 
-from ..call import Call, CallEvent, Utterance, UtteranceState
+from ..call import Call, CallEvent
 from ..errors import CallEnded
 from ..events import Audio, Digit, Who
-from ..media.formats import AudioFormat
 from .recording import APOLOGY, Recording, load
-from .speech import (
-    SILENCE_DB,
-    Heard,
-    Listener,
-    Speaker,
-    SpeechEnded,
-    SpeechStarted,
-    Transcript,
-    loudness,
-    sentences,
-)
-from .turns import Answer, Reply, Turn, TurnState, heard_text
+from .response import ENGINE_S, Response, Source
+from .speech import Heard, Listener, Speaker, SpeechEnded, SpeechStarted, Transcript
+from .turns import Answer, Reply, Turn, TurnState
 
-__all__ = ["ENGINE_S", "WORD_MS", "Conversation"]
+__all__ = ["CLOSE_S", "Conversation"]
 
-ENGINE_S = 20.0
-"""How long a transcript, an answer or the next piece of speech may take."""
-WORD_MS = 330.0
-"""About how long a word takes to say, for a sentence that is still being made."""
-
-
-class _Response:
-    """Something on its way to the caller: thought about, then said, then heard.
-
-    ``words`` are the caller's that it answers.
-    """
-
-    def __init__(self, words: str = "") -> None:
-        self.words = words
-        self.reply = Reply()
-        self.said: list[tuple[str, float]] = []
-        self.loudness = SILENCE_DB
-        self.utterance: Utterance | None = None
-        self.task: asyncio.Task[None]
-
-
-_Source = Recording | Reply | Callable[[], Awaitable[Reply]]
+CLOSE_S = 5.0
+"""How long an engine may take to let go of a call that is over."""
 
 
 class _Over(Struct):
@@ -72,7 +42,7 @@ class _Over(Struct):
 
 
 class _Done(Struct):
-    response: _Response
+    response: Response
 
 
 class _Broken(Struct):
@@ -88,11 +58,11 @@ class Conversation:
     Args:
         call: who to talk with.
         listener: hears them; closed at the end.
-        speaker: our voice.
-        answer: what to say to what they said.
+        speaker: our voice; closed at the end.
+        reply: what to say to what they said, whole or piece by piece. Closed when they interrupt.
         greeting: our first words, spoken at once.
-        keyed: what to say to keys pressed; given all since the last answer heard to its end.
-            Without it keys are ignored.
+        keyed: what to say to keys pressed, likewise; given all since the last answer heard to its
+            end. Without it keys are ignored.
         silences: what to say to ``silence_s`` of silence, the first time, the second …; what
             the caller says or presses in between starts the count again.
         apology: what the caller hears when an engine fails.
@@ -105,12 +75,12 @@ class Conversation:
         call: Call,
         listener: Listener,
         speaker: Speaker,
-        answer: Answer,
+        reply: Answer,
         *,
         greeting: Recording | str = "",
         keyed: Answer | None = None,
-        silences: Sequence[Reply] = (
-            Reply("Are you still there?"),
+        silences: Sequence[Reply | str] = (
+            "Are you still there?",
             Reply("I cannot hear you. Goodbye!", hang_up=True),
         ),
         silence_s: float = 15.0,
@@ -121,7 +91,7 @@ class Conversation:
         self.history: list[Turn] = []
         self._listener = listener
         self._speaker = speaker
-        self._answer = answer
+        self._reply = reply
         self._greeting = greeting
         self._keyed = keyed
         self._silences = silences
@@ -130,7 +100,8 @@ class Conversation:
         self._on_turn = on_turn
         self._loop = asyncio.get_running_loop()
         self._inbox: asyncio.Queue[_Event] = asyncio.Queue()
-        self._response: _Response | None = None
+        self._response: Response | None = None
+        self._responding: set[asyncio.Task[None]] = set()  # with those that are being stopped
         self._caller_speaks = False
         self._unwritten = 0  # stretches of speech whose transcript has not come
         self._words: list[str] = []  # understood, not answered yet
@@ -162,8 +133,9 @@ class Conversation:
             raise
         finally:
             stop()
-            self._listener.close()
-            await _put_away([*feeds, self._response and self._response.task])
+            async with asyncio.timeout(CLOSE_S):
+                await _put_away([*feeds, *self._responding])
+                await asyncio.gather(self._listener.close(), self._speaker.close())
 
     async def _feed(
         self, events: AsyncIterable[Heard] | AsyncIterable[CallEvent], last: _Over | None
@@ -181,8 +153,7 @@ class Conversation:
     async def _talk(self) -> None:
         self._silent_since = self._loop.time()
         if self._greeting:
-            greeting = self._greeting
-            self._respond(_Response(), Reply(greeting) if isinstance(greeting, str) else greeting)
+            self._respond(self._greeting)
         while True:
             event = await self._next()
             if isinstance(event, _Over):
@@ -217,9 +188,9 @@ class Conversation:
         return self._silent_since + self._silence_s
 
     def _break_silence(self) -> None:
-        reply = self._silences[self._silent_times]
+        words = self._silences[self._silent_times]
         self._silent_times += 1
-        self._respond(_Response(), reply)
+        self._respond(words)
 
     # What happens.
 
@@ -241,7 +212,7 @@ class Conversation:
             self._interrupted = False
             self._attended()
             self._keys += event.digit
-            self._respond(_Response(), partial(self._keyed, self._keys, tuple(self.history)))
+            self._respond(partial(self._keyed, self._keys, tuple(self.history)))
 
     def _understood(self, text: str) -> None:
         if not text or self._is_leaving:
@@ -263,82 +234,43 @@ class Conversation:
             self._words.clear()
             self._interrupted = False
             self._keys = ""
-            self._respond(_Response(words), partial(self._answer, words, tuple(self.history)))
+            self._respond(partial(self._reply, words, tuple(self.history)), words)
 
     @property
     def _is_leaving(self) -> bool:
-        return self._response is not None and self._response.reply.hang_up
+        return self._response is not None and self._response.hang_up
 
     # Our turn.
 
-    def _respond(self, response: _Response, source: _Source) -> None:
+    def _respond(self, source: Source, words: str = "") -> None:
+        response = Response(
+            self.call,
+            self._speaker,
+            begun=lambda response: self._tell(Turn(Who.BOT, response.text, TurnState.BEGUN)),
+            louder=self._listener.expect_echo,
+            words=words,
+        )
         self._response = response
         response.task = self._loop.create_task(self._run(response, source))
+        self._responding.add(response.task)
+        response.task.add_done_callback(self._responding.discard)
 
-    async def _run(self, response: _Response, source: _Source) -> None:
+    async def _run(self, response: Response, source: Source) -> None:
         try:
-            if isinstance(source, Recording):
-                response.reply = Reply(source.text)
-                await self._play(response, source)
-            else:
-                response.reply = await _decided(source)
-                await self._say(response)
+            await response.run(source)
             self._inbox.put_nowait(_Done(response))
         except Exception as error:  # raised again by _talk
             self._inbox.put_nowait(_Broken(error))
 
-    async def _play(self, response: _Response, recording: Recording) -> None:
-        self._expect_echo(response, recording.audio, recording.format)
-        utterance = self._begin(response, self.call.play(recording.audio, recording.format))
-        response.said.append((recording.text, utterance.pushed_ms))
-        await utterance.wait()
-
-    async def _say(self, response: _Response) -> None:
-        if not response.reply.text:
-            return
-        utterance = self._begin(response, self.call.utterance(self._speaker.format))
-        for sentence in sentences(response.reply.text):
-            if not await self._say_sentence(response, utterance, sentence):
-                break
-        utterance.end()
-        await utterance.wait()
-
-    async def _say_sentence(self, response: _Response, utterance: Utterance, sentence: str) -> bool:
-        """Whether more is wanted."""
-        begun = utterance.pushed_ms
-        likely = WORD_MS * len(sentence.split())
-        response.said.append((sentence, likely))
-        # Closed when left, and that stops the engine.
-        async with aclosing(self._speaker.speak(sentence)) as chunks:
-            while True:
-                async with asyncio.timeout(ENGINE_S):
-                    chunk = await anext(chunks, None)
-                if chunk is None:
-                    response.said[-1] = (sentence, utterance.pushed_ms - begun)
-                    return True
-                self._expect_echo(response, chunk, self._speaker.format)
-                if not utterance.write(chunk):
-                    return False
-                response.said[-1] = (sentence, max(likely, utterance.pushed_ms - begun))
-
-    def _expect_echo(self, response: _Response, audio: bytes, format: AudioFormat) -> None:  # noqa: A002
-        response.loudness = max(response.loudness, loudness(audio, format))
-        self._listener.expect_echo(response.loudness)
-
-    def _begin(self, response: _Response, utterance: Utterance) -> Utterance:
-        response.utterance = utterance
-        self._tell(Turn(Who.BOT, response.reply.text, TurnState.BEGUN))
-        return utterance
-
     # The end of our turn.
 
-    def _finish(self, response: _Response) -> bool:
+    def _finish(self, response: Response) -> bool:
         """It came to its end; whether that was our last word."""
         self._response = None
         self._keys = ""
         self._silent_since = self._loop.time()
         self._settle(response)
-        return response.reply.hang_up
+        return response.hang_up
 
     def _interrupt(self) -> None:
         """The caller has something to say: stop, unless we are saying goodbye."""
@@ -362,15 +294,14 @@ class Conversation:
             self.call.clear()
         return self._settle(response)
 
-    def _settle(self, response: _Response) -> str:
+    def _settle(self, response: Response) -> str:
         """Keep what was heard; what nobody heard a word of was not said."""
-        utterance, text = response.utterance, response.reply.text
-        if utterance is None:
+        if response.utterance is None:
             return ""
         self._listener.expect_echo(None)
-        played = utterance.state is UtteranceState.PLAYED
-        heard = text if played else heard_text(response.said, utterance.heard_ms)
-        turn = Turn(Who.BOT, text, TurnState.DONE if played else TurnState.CUT, heard)
+        heard, text = response.heard, response.text
+        state = TurnState.DONE if response.played else TurnState.CUT
+        turn = Turn(Who.BOT, text, state, heard)
         if heard:
             self.history.append(turn)
         self._tell(turn)
@@ -392,15 +323,7 @@ class Conversation:
             self._on_turn(turn)
 
 
-async def _decided(source: Reply | Callable[[], Awaitable[Reply]]) -> Reply:
-    if isinstance(source, Reply):
-        return source
-    async with asyncio.timeout(ENGINE_S):
-        return await source()
-
-
-async def _put_away(tasks: Sequence[asyncio.Task[None] | None]) -> None:
-    running = [task for task in tasks if task is not None]
-    for task in running:
+async def _put_away(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)

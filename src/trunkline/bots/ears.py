@@ -103,14 +103,16 @@ class Ears:
                 raise heard
             yield heard
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """See ``Listener.close``."""
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        for task in self._tasks:
-            task.cancel()
         self._heard.put_nowait(None)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _get_ready(self, load: Callable[[], Rating]) -> None:
         try:

@@ -70,6 +70,9 @@ class Hibari:
         for sentence in sentences(text):
             yield await loop.run_in_executor(SPEAKING, self._say, sentence)
 
+    async def close(self) -> None:
+        """See ``Speaker.close``; the voice stays loaded for other calls."""
+
     def _say(self, sentence: str) -> bytes:
         with self._loading:
             if self._loaded is None:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from msgspec import Struct
 
 from ..media.formats import PCMU_8K, AudioFormat
-from .speech import Speaker
+from .speech import Speaker, Timing
 
 __all__ = ["APOLOGY", "GREETING", "Recording", "load", "record"]
 
@@ -44,5 +44,5 @@ def load(text: str) -> Recording:
 
 async def record(speaker: Speaker, text: str) -> Recording:
     """Have a line spoken now, to be played later."""
-    audio = b"".join([chunk async for chunk in speaker.speak(text)])
-    return Recording(text, audio, speaker.format)
+    chunks = [chunk async for chunk in speaker.speak(text) if not isinstance(chunk, Timing)]
+    return Recording(text, b"".join(chunks), speaker.format)

@@ -31,9 +31,11 @@ __all__ = [
     "SPEAKING",
     "Heard",
     "Listener",
+    "SentenceCutter",
     "Speaker",
     "SpeechEnded",
     "SpeechStarted",
+    "Timing",
     "Transcriber",
     "Transcript",
     "engine",
@@ -68,6 +70,16 @@ class Transcript(Struct, frozen=True):
 Heard = SpeechStarted | SpeechEnded | Transcript
 
 
+class Timing(Struct, frozen=True):
+    """When words of what is being spoken end.
+
+    ``words``: each word and the ms at which it ends, counted from where the audio of this ``speak``
+    began. Each timing brings the next words, none twice.
+    """
+
+    words: tuple[tuple[str, float], ...]
+
+
 class Listener(Protocol):
     """Hears one caller.
 
@@ -94,27 +106,35 @@ class Listener(Protocol):
 
     def __aiter__(self) -> AsyncIterator[Heard]: ...
 
-    def close(self) -> None:
-        """The call is over. Does nothing the second time."""
+    async def close(self) -> None:
+        """The call is over: let go of all that was used for it. Nothing the second time."""
         ...
 
 
 class Speaker(Protocol):
-    """Speaks; one object may serve many calls at once."""
+    """Speaks; one object may serve many calls at once, or be made for each."""
 
     @property
     def format(self) -> AudioFormat:
-        """What ``speak`` gives; ``L16``."""
+        """What ``speak`` gives: any format; in the line's own nothing is converted."""
         ...
 
     async def warm_up(self) -> None:
         """Load what else the first sentence would wait for."""
         ...
 
-    def speak(self, text: str) -> AsyncGenerator[bytes, None]:
+    def speak(self, text: str) -> AsyncGenerator[bytes | Timing, None]:
         """``text`` as audio, chunk by chunk, as soon as each is made.
 
-        Closing the iterator stops the engine at the next chunk.
+        Where it knows when words end it says so in between, as soon as it knows. Closing the
+        iterator stops the engine at the next chunk.
+        """
+        ...
+
+    async def close(self) -> None:
+        """A call is over: let go of all that was used for that call alone.
+
+        One that serves many calls keeps what they share. Nothing the second time.
         """
         ...
 
@@ -159,15 +179,35 @@ _END = re.compile(r"(?<=[.!?…])[\"”’)\]]*\s+(?=[^\sa-z])")
 _TITLE = re.compile(r"(?:^|[\s(\"“])(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|No|[A-Z])\.$")
 
 
+class SentenceCutter:
+    """Cuts text that comes in pieces into sentences, each given out as soon as it is whole.
+
+    That it is whole shows only when the next one begins.
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def push(self, piece: str) -> list[str]:
+        """The next piece of text, of any length; the sentences that it makes whole."""
+        self._text += piece
+        found: list[str] = []
+        begin = 0
+        for end in _END.finditer(self._text):
+            sentence = self._text[begin : end.end()].strip()
+            if not _TITLE.search(sentence):
+                found.append(sentence)
+                begin = end.end()
+        self._text = self._text[begin:]
+        return found
+
+    def end(self) -> list[str]:
+        """What is left, if it is anything: a sentence."""
+        rest, self._text = self._text.strip(), ""
+        return [rest] if rest else []
+
+
 def sentences(text: str) -> list[str]:
     """``text`` cut into sentences, which joined by spaces say the same; empty for no text."""
-    found: list[str] = []
-    begin = 0
-    for end in _END.finditer(text):
-        sentence = text[begin : end.end()].strip()
-        if not _TITLE.search(sentence):
-            found.append(sentence)
-            begin = end.end()
-    if rest := text[begin:].strip():
-        found.append(rest)
-    return found
+    cutter = SentenceCutter()
+    return [*cutter.push(text), *cutter.end()]

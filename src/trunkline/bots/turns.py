@@ -6,14 +6,14 @@ calls or time.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
 
 from ..events import Who
 
-__all__ = ["Answer", "History", "Reply", "Turn", "TurnState", "heard_text"]
+__all__ = ["Answer", "Answered", "History", "Reply", "Turn", "TurnState"]
 
 
 class Reply(Struct, frozen=True):
@@ -32,7 +32,10 @@ class TurnState(StrEnum):
 
 
 class Turn(Struct, frozen=True):
-    """One party's turn. ``heard`` is the part of ``text`` that reached the other's ear."""
+    """One party's turn. ``heard`` is the part of ``text`` that reached the other's ear.
+
+    Where a reply comes piece by piece, ``text`` is as much of it as there is by then.
+    """
 
     who: Who
     text: str
@@ -43,20 +46,12 @@ class Turn(Struct, frozen=True):
 History = Sequence[Turn]
 """The turns of a call that are over, in order."""
 
-Answer = Callable[[str, History], Awaitable[Reply]]
-"""What to say to this, after all that; no text means that speech was heard but not understood."""
+Answered = Awaitable[str | Reply] | AsyncGenerator[str | Reply, None]
+"""What to say: whole, or piece by piece as it is made. Pieces are put together as they are; a
+``Reply`` among them begins and ends a sentence. It may be nothing at all."""
 
+Answer = Callable[[str, History], Answered]
+"""What to say to this, after all that: an async function or an async generator.
 
-def heard_text(said: Sequence[tuple[str, float]], heard_ms: float) -> str:
-    """The words heard of sentences said in so many ms each, after ``heard_ms`` of them.
-
-    Whole words, counted within a sentence as if all took equally long: exact at the end of each
-    sentence, a word or two off within one.
-    """
-    words: list[str] = []
-    for sentence, ms in said:
-        spoken = sentence.split()
-        part = 1.0 if heard_ms >= ms else max(0.0, heard_ms / ms)
-        words += spoken[: int(len(spoken) * part)]
-        heard_ms -= ms
-    return " ".join(words)
+The text is empty where speech was heard but not understood.
+"""

@@ -23,7 +23,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.utils.time import time_now_iso8601
 
 from ...bots.hibari import Hibari
-from ...bots.speech import Speaker, Transcriber
+from ...bots.speech import Speaker, Timing, Transcriber
 from ...bots.whisper import Whisper
 from ...errors import TrunklineError
 from ...media.formats import L16_16K, AudioFormat, Encoding
@@ -84,6 +84,8 @@ class OfflineTTSService(TTSService):
         try:
             async with aclosing(self._speaker.speak(text)) as chunks:
                 async for chunk in chunks:
+                    if isinstance(chunk, Timing):
+                        continue
                     if audio := transcoder.push(chunk):
                         yield TTSAudioRawFrame(audio, said.rate, 1, context_id=context_id)
             if tail := transcoder.flush():
