@@ -8,6 +8,7 @@ from .adapters.pipecat.runner import adapted as adapted
 from .adapters.pipecat.runner import carrier_socket as carrier_socket
 from .adapters.pipecat.serializer import CarrierFrameSerializer as CarrierFrameSerializer
 from .adapters.pipecat.serializer import frame_serializer as frame_serializer
+from .adapters.pipecat.services import OfflineLLMService as OfflineLLMService
 from .adapters.pipecat.services import OfflineSTTService as OfflineSTTService
 from .adapters.pipecat.services import OfflineTTSService as OfflineTTSService
 from .adapters.pipecat.transport import TrunklineParams as TrunklineParams

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .runner import adapted, carrier_socket
     from .serializer import CarrierFrameSerializer, frame_serializer
-    from .services import OfflineSTTService, OfflineTTSService
+    from .services import OfflineLLMService, OfflineSTTService, OfflineTTSService
     from .transport import TrunklineParams, TrunklineTransport
 
 __all__ = [
     "HOMES",
     "CarrierFrameSerializer",
+    "OfflineLLMService",
     "OfflineSTTService",
     "OfflineTTSService",
     "TrunklineParams",
@@ -29,6 +30,7 @@ __all__ = [
 
 HOMES = {
     "CarrierFrameSerializer": "serializer",
+    "OfflineLLMService": "services",
     "OfflineSTTService": "services",
     "OfflineTTSService": "services",
     "TrunklineParams": "transport",

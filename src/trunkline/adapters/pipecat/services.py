@@ -1,7 +1,8 @@
-"""Speech for Pipecat pipelines that needs no key and no network.
+"""Services for Pipecat pipelines that need no key and no network.
 
-The engines of ``trunkline.bots``: Whisper writes down what Pipecat's voice detection cut out,
-Hibari speaks. One engine may serve the pipelines of many calls.
+Whisper writes down what Pipecat's voice detection cut out, Hibari speaks (the engines of
+``trunkline.bots``), and in the model's place stands a function of text. One engine serves the
+pipelines of all calls of a process.
 """
 # Pipecat is an extra that need not be there, and is typed in part only.
 # pyright: reportMissingImports=false, reportUnknownMemberType=false
@@ -12,34 +13,57 @@ from __future__ import annotations
 
 import io
 import wave
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
-from typing import Any
+from dataclasses import fields
+from functools import cache
+from typing import Any, cast
 
-from pipecat.frames.frames import ErrorFrame, Frame, TranscriptionFrame, TTSAudioRawFrame
-from pipecat.services.settings import STTSettings, TTSSettings
+from pipecat.frames.frames import (
+    EndWorkerFrame,
+    ErrorFrame,
+    Frame,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
+    TranscriptionFrame,
+    TTSAudioRawFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.services.llm_service import LLMService
+from pipecat.services.settings import LLMSettings, STTSettings, TTSSettings
 from pipecat.services.stt_service import SegmentedSTTService
 from pipecat.services.tts_service import TTSService
 from pipecat.utils.time import time_now_iso8601
 
 from ...bots.hibari import Hibari
+from ...bots.parrot import rules
 from ...bots.speech import Speaker, Timing, Transcriber
+from ...bots.turns import History, Reply, Turn
 from ...bots.whisper import Whisper
 from ...errors import TrunklineError
+from ...events import Who
 from ...media.formats import L16_16K, AudioFormat, Encoding
 from ...media.transcode import Transcoder, convert
 
-__all__ = ["OfflineSTTService", "OfflineTTSService"]
+__all__ = ["OfflineLLMService", "OfflineSTTService", "OfflineTTSService", "Rules"]
+
+Rules = Callable[[str, History], Reply | str]
+"""What to say to the caller's last words, after all that was said before them."""
 
 OVERLAP_S = 0.3
 """About how long Whisper takes for a sentence: what Pipecat should wait for a transcript."""
+
+_shared_whisper = cache(Whisper)
+_shared_hibari = cache(Hibari)
 
 
 class OfflineSTTService(SegmentedSTTService):
     """Whisper as a Pipecat service; needs voice detection in the pipeline.
 
     Args:
-        transcriber: what writes the speech down; by default ``Whisper()``.
+        transcriber: what writes the speech down; by default one ``Whisper()`` for all.
         options: for Pipecat's ``SegmentedSTTService``.
     """
 
@@ -47,7 +71,7 @@ class OfflineSTTService(SegmentedSTTService):
         settings = STTSettings(model=None, language=None)
         options.setdefault("ttfs_p99_latency", OVERLAP_S)
         super().__init__(settings=settings, **options)
-        self._transcriber = transcriber or Whisper()
+        self._transcriber = transcriber or _shared_whisper()
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         """Write down one stretch of speech, a WAV file as the base class cuts it."""
@@ -67,7 +91,7 @@ class OfflineTTSService(TTSService):
     """Hibari, or another ``Speaker``, as a Pipecat service.
 
     Args:
-        speaker: the voice; by default ``Hibari()``.
+        speaker: the voice; by default one ``Hibari()`` for all.
         options: for Pipecat's ``TTSService``.
     """
 
@@ -75,7 +99,7 @@ class OfflineTTSService(TTSService):
         settings = TTSSettings(model=None, voice=None, language=None)
         options = {"push_start_frame": True, "push_stop_frames": True, **options}
         super().__init__(settings=settings, **options)
-        self._speaker = speaker or Hibari()
+        self._speaker = speaker or _shared_hibari()
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Speak ``text``, chunk by chunk as it is made."""
@@ -92,3 +116,57 @@ class OfflineTTSService(TTSService):
                 yield TTSAudioRawFrame(tail, said.rate, 1, context_id=context_id)
         except TrunklineError as error:
             yield ErrorFrame(error=str(error))
+
+
+class OfflineLLMService(LLMService):
+    """A function of text, in the place of a model: a whole pipeline talks without a key.
+
+    A ``Reply`` that hangs up ends the pipeline when its words have been said. Needs an
+    ``LLMContext``, as every model does; messages that hold anything but text are passed over.
+
+    Args:
+        rules: what answers; by default the parrot, which repeats, tells a story when asked to, and
+            says goodbye.
+        options: for Pipecat's ``LLMService``.
+    """
+
+    def __init__(self, rules: Rules = rules, **options: Any) -> None:
+        super().__init__(settings=_no_model(), **options)
+        self._rules = rules
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Answer a context; let everything else by."""
+        await super().process_frame(frame, direction)
+        if isinstance(frame, LLMContextFrame):
+            await self._answer(_turns(frame.context.get_messages()))
+        else:
+            await self.push_frame(frame, direction)
+
+    async def _answer(self, turns: list[Turn]) -> None:
+        asked = turns.pop().text if turns and turns[-1].who is Who.CALLER else ""
+        answer = self._rules(asked, turns)
+        reply = Reply(answer) if isinstance(answer, str) else answer
+        await self.push_frame(LLMFullResponseStartFrame())
+        for word in reply.text.split():
+            await self.push_frame(LLMTextFrame(f"{word} "))
+        await self.push_frame(LLMFullResponseEndFrame())
+        if reply.hang_up:
+            await self.push_frame(EndWorkerFrame(), FrameDirection.UPSTREAM)
+
+
+def _no_model() -> LLMSettings:
+    """What a model could be set to, which Pipecat wants to be said: none of it is here."""
+    none: dict[str, Any] = {each.name: None for each in fields(LLMSettings)} | {"extra": {}}
+    return LLMSettings(**none)
+
+
+def _turns(messages: Iterable[Any]) -> list[Turn]:
+    """A context as the turns of a call: what users and assistants said, where it is text."""
+    sides = {"user": Who.CALLER, "assistant": Who.BOT}
+    turns: list[Turn] = []
+    for message in messages:
+        said = cast("Mapping[str, Any]", message) if isinstance(message, Mapping) else {}
+        who, text = sides.get(said.get("role", "")), said.get("content")
+        if who is not None and isinstance(text, str):
+            turns.append(Turn(who, text, heard=text))
+    return turns
