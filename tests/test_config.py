@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from trunkline import carriers
-from trunkline.config import Settings, dial_rate, load_carriers, outbound_audio
+from trunkline.config import Settings, dial_rate, load_carriers, outbound_audio, variable
 from trunkline.errors import ConfigError
 from trunkline.limits import Limits
 
@@ -117,3 +117,11 @@ def test_keys_and_prefixes_of_the_http_api(monkeypatch):
     for prefix in ("1", "+", "+x", "00"):
         with pytest.raises(ValidationError, match=r"\+ and digits"):
             Settings(dial_prefixes=prefix)
+
+
+def test_a_variable_that_is_empty_is_not_set(monkeypatch):
+    assert variable("KEY", environ={"KEY": "k"}) == "k"
+    assert variable("KEY", environ={"KEY": ""}) == ""
+    assert variable("KEY", "default", {"KEY": ""}) == "default"
+    monkeypatch.setenv("TRUNKLINE_TEST_KEY", "of the environment")
+    assert variable("TRUNKLINE_TEST_KEY") == "of the environment"

@@ -23,7 +23,14 @@ from .errors import ConfigError
 from .limits import Limits
 from .media.formats import AudioFormat
 
-__all__ = ["Settings", "dial_rate", "load_carriers", "outbound_audio", "simulated_credentials"]
+__all__ = [
+    "Settings",
+    "dial_rate",
+    "load_carriers",
+    "outbound_audio",
+    "simulated_credentials",
+    "variable",
+]
 
 API_KEY_LENGTH = 16
 """Characters a key of the HTTP API has at least: it lets people call at your expense."""
@@ -206,3 +213,9 @@ def dial_rate(kind: type[Carrier], environ: Mapping[str, str] | None = None) -> 
     if not 0 < rate < 1000:
         raise ConfigError(f"{variable}: calls a second, a number above 0, not {text!r}")
     return rate
+
+
+def variable(name: str, default: str = "", environ: Mapping[str, str] | None = None) -> str:
+    """A variable that a bot needs, such as a service's key; ``default`` where it is empty."""
+    environ = os.environ if environ is None else environ
+    return environ.get(name, "") or default
