@@ -2,9 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The oldest Pipecat that is supported has an environment of its own; .venv has the newest.
+OLDEST := .venv-pipecat-oldest
+NEED_PIPECAT := tests/adapters tests/crosschecks
+PYTEST := python -m pytest -n 2 --dist worksteal
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: help demo test check lint types bench clean install
+.PHONY: help demo test oldest check lint types bench clean install
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -12,9 +16,13 @@ help:  ## what can be made
 demo: $(VENV)/.demo  ## a phone call answered by a talking bot, offline (CARRIER=name for another carrier)
 	$(BIN)/trunkline demo $(if $(CARRIER),--carrier $(CARRIER))
 
-test: $(VENV)/.dev  ## every test
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=
+test: $(VENV)/.dev $(OLDEST)/.dev  ## every test; what needs Pipecat on the newest and the oldest
+	$(BIN)/$(PYTEST) --cov --cov-report=
+	$(OLDEST)/bin/$(PYTEST) --cov --cov-append --cov-report= $(NEED_PIPECAT)
 	$(BIN)/python tests/coverage_gate.py
+
+oldest: $(OLDEST)/.dev  ## what needs Pipecat, on the oldest only
+	$(OLDEST)/bin/$(PYTEST) $(NEED_PIPECAT)
 
 check: lint types test  ## exactly what CI runs
 
@@ -31,30 +39,40 @@ bench: $(VENV)/.dev  ## every benchmark, side by side in one run
 install: $(VENV)/.dev  ## the development environment
 
 clean:  ## remove what was made
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov
+	rm -rf $(VENV) $(OLDEST) .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov
 
-$(VENV)/bin/python:
+%/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Trunkline needs Python 3.11 or newer; say which with PYTHON=python3.12"; exit 1; }
 ifdef UV
-	$(UV) venv -q --python $(PYTHON) $(VENV)
+	$(UV) venv -q --python $(PYTHON) $*
 else
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $*
 endif
 
-PIP := $(if $(UV),$(UV) pip install -q --python $(BIN)/python,$(BIN)/python -m pip install -q --disable-pip-version-check)
+# Into the environment whose stamp is being made.
+PIP = $(if $(UV),$(UV) pip install -q --python $(@D)/bin/python,$(@D)/bin/python -m pip install -q --disable-pip-version-check)
 
 define install
-	@echo "Installing $(1) into $(VENV) (once; a minute or two) …"
-	$(PIP) -e '.[$(1)]'
-	@touch $(2)
+	@echo "Installing $(1) into $(@D) (once; a minute or two) …"
+	$(PIP) -e '.[$(1)]' $(2)
+	@touch $@
+endef
+
+# It names a Pipecat of before 1.0 as the only one it works with, which is not so: no extra can hold it.
+define install_wavix
+	$(PIP) --no-deps 'pipecat-wavix==1.1.0; python_version < "3.14"'
 endef
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
-	$(call install,demo,$@)
+	$(call install,demo)
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
-	$(call install,dev,$@)
-# It names a Pipecat of before 1.0 as the only one it works with, which is not so: no extra can hold it.
-	$(PIP) --no-deps 'pipecat-wavix==1.1.0; python_version < "3.14"'
+	$(install_wavix)
+	$(call install,dev)
 	@touch $(VENV)/.demo
+
+$(OLDEST)/.dev: $(OLDEST)/bin/python pyproject.toml Makefile
+	$(install_wavix)
+	$(call install,demo,'pipecat-ai==1.4.0; python_version < "3.14"' \
+	  'pipecat-bandwidth; python_version < "3.14"' hypothesis pytest pytest-cov pytest-xdist)

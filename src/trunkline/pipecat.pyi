@@ -6,6 +6,7 @@ from pipecat.serializers.base_serializer import FrameSerializer
 
 from .adapters.pipecat.runner import adapted as adapted
 from .adapters.pipecat.runner import carrier_socket as carrier_socket
+from .adapters.pipecat.runner import parse_telephony_websocket as parse_telephony_websocket
 from .adapters.pipecat.serializer import CarrierFrameSerializer as CarrierFrameSerializer
 from .adapters.pipecat.serializer import frame_serializer as frame_serializer
 from .adapters.pipecat.services import OfflineLLMService as OfflineLLMService

@@ -21,12 +21,14 @@ from pipecat.serializers.plivo import PlivoFrameSerializer
 from pipecat.serializers.twilio import TwilioFrameSerializer
 from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPIWebsocketTransport
 from pipeline_rig import Spy, on_call, run, speech, tone
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from trunkline import carriers
 from trunkline.cli import load_bot
 from trunkline.errors import LocalProtocolError
 from trunkline.events import Who
 from trunkline.media.formats import L16_8K
+from trunkline.pipecat import parse_telephony_websocket as ours
 
 
 def test_bots_for_the_runner_are_told_by_their_parameter():
@@ -72,6 +74,48 @@ def test_pipecat_finds_out_whose_call_it_is(carrier):
     [(kind, call_id, stream_id)] = found
     assert (kind, call_id) == (carrier, call.id)
     assert stream_id
+
+
+@pytest.mark.parametrize("carrier", carriers.names())
+def test_ours_finds_it_out_for_every_carrier(carrier):
+    found = []
+
+    async def bot(runner_args):
+        socket = runner_args.websocket
+        found.append(await ours(socket))
+        # Nothing was read: what comes first is still the carrier's first message.
+        first = await socket.receive()
+        found.append(await ours(socket))
+        found.append("text" in first or "bytes" in first)
+
+    call, _ = on_call(nothing, carrier=carrier, bot=adapted(bot))
+    (name, data), again, unread = found
+    assert name == carrier
+    assert data.call_id == data["stream_id"] == call.id
+    assert (data.from_number, data.to_number) == (call.info.from_, call.info.to)
+    assert again == (name, data)
+    assert unread
+
+
+def test_ours_leaves_a_socket_from_elsewhere_to_pipecat():
+    start = {"streamSid": "MZ1", "callSid": "CA1", "customParameters": {"name": "Ann"}}
+    messages = [{"event": "connected"}, {"event": "start", "start": start}]
+
+    async def main():
+        inbox = asyncio.Queue()
+        inbox.put_nowait({"type": "websocket.connect"})
+        for message in messages:
+            inbox.put_nowait({"type": "websocket.receive", "text": json.dumps(message)})
+
+        async def send(message):
+            assert message["type"] == "websocket.accept"
+
+        socket = WebSocket({"type": "websocket", "headers": []}, inbox.get, send)
+        await socket.accept()
+        return await ours(socket)
+
+    kind, data = asyncio.run(main())
+    assert (kind, data.call_id, data.body) == ("twilio", "CA1", {"name": "Ann"})
 
 
 def twilio(call):

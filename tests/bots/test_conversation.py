@@ -304,6 +304,18 @@ def test_a_reply_may_end_the_call_without_a_word():
     assert talk.over_at == pytest.approx(1.0, abs=0.01)
 
 
+def test_a_reply_may_be_known_at_once():
+    async def scene(talk):
+        await talk.ear.say("go")
+        await asyncio.sleep(1)
+        await talk.ear.say("on")
+        await asyncio.sleep(1)
+        await talk.hang_up()
+
+    talk = talking(scene, lambda text, _: Reply("Yes") if text == "go" else f"Said {text}")
+    assert talk.said() == ["Yes", "Said on"]
+
+
 def test_a_reply_may_be_no_piece_at_all():
     async def reply(text, history):
         for piece in ():

@@ -1,23 +1,24 @@
 """The parrot: an offline bot that repeats what it hears, and shows what a conversation can do.
 
 It greets, repeats, names the keys pressed, can be interrupted (best while it tells a story), goes
-on with the story when asked to, asks whether anybody is there, and says goodbye. Its rules are a
-function of text; everything else is ``conversation`` and engines that can be swapped.
+on with the story when asked to, asks whether anybody is there, and says goodbye. What it says is a
+handful of rules; everything else is ``conversation`` and engines that can be swapped.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from functools import partial
 
 from ..call import Call
 from ..events import Who
+from . import replies
 from .conversation import Conversation
 from .ears import Ears
 from .hibari import Hibari
 from .recording import GREETING, Recording, load
+from .replies import SORRY
 from .speech import HEARING, Speaker, Transcriber
 from .turns import History, Reply, Turn, TurnState
 from .vad import SileroStream, silero
@@ -34,27 +35,31 @@ STORY = (
     "Suddenly, a white rabbit with pink eyes ran close by her."
 )
 
-SORRY = "Sorry, I did not catch that."
 GIVE_UP = "I cannot understand you on this line. Please call again. Goodbye!"
 
-_GOODBYE = re.compile(r"\b(good ?bye|bye|hang up)\b")
-_STORY = re.compile(r"\bstory\b")
-_GO_ON = re.compile(r"^(please )?(go on|continue|carry on)( please)?$")
 _KEY_NAMES = {"*": "star", "#": "pound"}
 
 
-def rules(text: str, history: History) -> Reply:
-    """What the parrot says to ``text``; empty text is speech it did not understand."""
-    plain = " ".join(re.findall(r"[a-z']+", text.lower()))
-    if not text:
-        return Reply(GIVE_UP, hang_up=True) if _misheard(history) >= 2 else Reply(SORRY)
-    if _GOODBYE.search(plain):
-        return Reply("Goodbye!", hang_up=True)
-    if _STORY.search(plain):
-        return Reply(STORY)
-    if _GO_ON.match(plain) and (rest := _unheard(history)):
-        return Reply(rest)
-    return Reply(f"You said: {text}")
+def _not_understood(text: str, history: History) -> Reply:
+    return Reply(GIVE_UP, hang_up=True) if _misheard(history) >= 2 else Reply(SORRY)
+
+
+def _go_on(text: str, history: History) -> str | None:
+    return _unheard(history) or None
+
+
+rules = replies.rules(
+    (r"^$", _not_understood),
+    (r"\b(good ?bye|bye|hang up)\b", Reply("Goodbye!", hang_up=True)),
+    (r"\bstory\b", STORY),
+    (r"^(please )?(go on|continue|carry on)( please)?$", _go_on),
+)
+"""What the parrot says; what no rule fits it repeats."""
+
+
+def key_rules(keys: str, history: History) -> Reply:
+    """What the parrot says to keys; ``history`` makes no difference to it."""
+    return Reply(f"You pressed {', '.join(_KEY_NAMES.get(key, key) for key in keys)}.")
 
 
 def _misheard(history: History) -> int:
@@ -76,11 +81,6 @@ def _unheard(history: History) -> str:
             return "" if rest in said else rest
         said.add(turn.text)
     return ""
-
-
-def key_rules(keys: str, history: History) -> Reply:
-    """What the parrot says to keys; ``history`` makes no difference to it."""
-    return Reply(f"You pressed {', '.join(_KEY_NAMES.get(key, key) for key in keys)}.")
 
 
 class Parrot:
@@ -127,9 +127,9 @@ class Parrot:
             call,
             Ears(_rating, self._transcriber),
             self._speaker,
-            _answer,
+            rules,
             greeting=self._greeting,
-            keyed=_answer_keys,
+            keyed=key_rules,
             silence_s=self._silence_s,
             on_turn=self._on_turn and partial(self._on_turn, call),
         ).run()
@@ -137,14 +137,6 @@ class Parrot:
 
 def _rating() -> SileroStream:
     return silero().stream()
-
-
-async def _answer(text: str, history: History) -> Reply:
-    return rules(text, history)
-
-
-async def _answer_keys(keys: str, history: History) -> Reply:
-    return key_rules(keys, history)
 
 
 bot = Parrot()

@@ -168,10 +168,10 @@ class Response:
 async def _pieces(
     source: Reply | str | Callable[[], Answered],
 ) -> AsyncGenerator[str | Reply, None]:
-    if isinstance(source, str | Reply):
-        yield source
+    answered = source if isinstance(source, str | Reply) else source()
+    if isinstance(answered, str | Reply):
+        yield answered
         return
-    answered = source()
     if isinstance(answered, AsyncGenerator):
         async with aclosing(answered):
             while (piece := await _next(answered)) is not None:

@@ -46,12 +46,12 @@ class Turn(Struct, frozen=True):
 History = Sequence[Turn]
 """The turns of a call that are over, in order."""
 
-Answered = Awaitable[str | Reply] | AsyncGenerator[str | Reply, None]
-"""What to say: whole, or piece by piece as it is made. Pieces are put together as they are; a
-``Reply`` among them begins and ends a sentence. It may be nothing at all."""
+Answered = str | Reply | Awaitable[str | Reply] | AsyncGenerator[str | Reply, None]
+"""What to say: whole, now or later, or piece by piece as it is made. Pieces are put together as
+they are; a ``Reply`` among them begins and ends a sentence. It may be nothing at all."""
 
 Answer = Callable[[str, History], Answered]
-"""What to say to this, after all that: an async function or an async generator.
+"""What to say to this, after all that: an async function or generator, or one that knows at once.
 
 The text is empty where speech was heard but not understood.
 """

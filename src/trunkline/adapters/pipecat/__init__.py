@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .runner import adapted, carrier_socket
+    from .runner import adapted, carrier_socket, parse_telephony_websocket
     from .serializer import CarrierFrameSerializer, frame_serializer
     from .services import OfflineLLMService, OfflineSTTService, OfflineTTSService
     from .transport import TrunklineParams, TrunklineTransport
@@ -26,6 +26,7 @@ __all__ = [
     "adapted",
     "carrier_socket",
     "frame_serializer",
+    "parse_telephony_websocket",
 ]
 
 HOMES = {
@@ -38,6 +39,7 @@ HOMES = {
     "adapted": "runner",
     "carrier_socket": "runner",
     "frame_serializer": "serializer",
+    "parse_telephony_websocket": "runner",
 }
 """Which module each name is in; all of these need Pipecat."""
 

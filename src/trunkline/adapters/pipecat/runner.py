@@ -3,7 +3,8 @@
 Such a bot expects a WebSocket on which a carrier speaks its own dialect. ``carrier_socket`` gives
 it one: the carrier's end of that dialect, which the simulator has too, on top of a ``Call``. So
 ``parse_telephony_websocket`` and any serializer work as they do elsewhere, while signatures,
-tokens, pacing, limits and the hang-up remain ours.
+tokens, pacing, limits and the hang-up remain ours. Pipecat's own ``parse_telephony_websocket``
+knows some carriers; the one here knows all.
 """
 # Pipecat is an extra that need not be there, and is typed in part only.
 # pyright: reportMissingImports=false, reportUnknownMemberType=false
@@ -27,9 +28,12 @@ from ...errors import CallEnded, ConfigError, LocalProtocolError, RemoteProtocol
 from ...events import Audio, Clear, Digits, Mark, Started, Stopped, ToCaller
 from ...media.formats import AudioFormat
 
-__all__ = ["adapted", "carrier_socket", "takes_runner_arguments"]
+__all__ = ["adapted", "carrier_socket", "parse_telephony_websocket", "takes_runner_arguments"]
 
 RunnerBot = Callable[[Any], Awaitable[None]]
+
+_CALL = "trunkline.call"
+"""Where the scope of a socket of ours has its call."""
 
 
 def takes_runner_arguments(bot: Callable[..., Any]) -> bool:
@@ -63,6 +67,38 @@ def adapted(bot: RunnerBot) -> Bot:
     return on_call
 
 
+async def parse_telephony_websocket(websocket: WebSocket) -> tuple[str, Any]:
+    """Whose call it is and what is known of it, as Pipecat's function of that name tells it.
+
+    On a socket of ours that is the carrier's name, whichever it is, and a ``CallData`` from the
+    verified webhook; no message is read, so that it may be asked again. A socket from elsewhere is
+    left to Pipecat's own.
+
+    Returns:
+        The carrier's name and Pipecat's ``CallData``: ``stream_id``, ``call_id``, ``from_number``,
+        ``to_number`` and ``body``, the parameters of the call; beside them ``account_sid`` and,
+        of the caller's audio, ``outbound_encoding``.
+
+    Raises:
+        ValueError: a socket from elsewhere closed before it said anything.
+    """
+    from pipecat.runner import types, utils
+
+    call: Call | None = websocket.scope.get(_CALL)
+    if call is None:
+        return await utils.parse_telephony_websocket(websocket)
+    known = {
+        "stream_id": call.id,
+        "call_id": call.id,
+        "from": call.from_,
+        "to": call.to,
+        "body": dict(call.parameters),
+        "account_sid": call.info.account_id,
+        "outbound_encoding": call.audio_in.encoding.value,
+    }
+    return call.carrier, types.CallData.model_validate(known)
+
+
 @asynccontextmanager
 async def carrier_socket(call: Call) -> AsyncGenerator[WebSocket]:
     """A WebSocket on which the call's carrier seems to speak; accepted already.
@@ -78,6 +114,7 @@ async def carrier_socket(call: Call) -> AsyncGenerator[WebSocket]:
         "query_string": b"",
         "headers": [],
         "subprotocols": [],
+        _CALL: call,
     }
     socket = WebSocket(scope, line.receive, line.send)
     await socket.accept()

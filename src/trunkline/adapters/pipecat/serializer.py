@@ -69,26 +69,28 @@ a serializer that waits for more has nobody to tell it that no more comes."""
 _KEYS = {entry.value: entry for entry in KeypadEntry}
 
 
-class _WayOut:
-    """Our audio on its way: as much comes out as goes in, late by the filter's delay.
+class _Way:
+    """Audio on its way, there or back: as much comes out as goes in, late by the filter's delay.
 
-    ``unit`` is what the carrier takes a whole number of, in bytes; what is over waits.
+    So the pieces that a pipeline and its transport work with stay whole: one that came out short
+    would leave every chunk that follows to wait for the next piece. ``unit`` is what the far end
+    takes a whole number of, in bytes; what is over waits.
     """
 
-    def __init__(self, rate: int, target: AudioFormat, unit: int) -> None:
-        self._transcoder = Transcoder(AudioFormat(Encoding.L16, rate), target)
+    def __init__(self, source: AudioFormat, target: AudioFormat, unit: int = 1) -> None:
+        self._transcoder = Transcoder(source, target)
         self._unit = unit
-        self.rate = rate
+        self.source = source
         self.reset()
 
-    def push(self, pcm: bytes) -> bytes:
-        """What can go on the wire now, perhaps nothing."""
-        if self._transcoder.identity and not self._held and not len(pcm) % self._unit:
-            return pcm
-        target = self._transcoder.target
-        self._held += self._transcoder.push(pcm)
-        self._taken += len(pcm) // 2
-        due = self._taken * target.rate // self.rate * target.sample_bytes - self._given
+    def push(self, audio: bytes) -> bytes:
+        """What can go on now, perhaps nothing."""
+        if self._transcoder.identity and not self._held and not len(audio) % self._unit:
+            return audio
+        source, target = self.source, self._transcoder.target
+        self._held += self._transcoder.push(audio)
+        self._taken += len(audio) // source.sample_bytes
+        due = self._taken * target.rate // source.rate * target.sample_bytes - self._given
         size = min(due, len(self._held)) // self._unit * self._unit
         ready, self._held = self._held[:size], self._held[size:]
         self._given += size
@@ -212,8 +214,8 @@ class CarrierFrameSerializer(FrameSerializer):
 
     def _agree(self, inbound: AudioFormat, outbound: AudioFormat) -> None:
         self._inbound, self._outbound = inbound, outbound
-        self._way_in: Transcoder | None = None
-        self._way_out: _WayOut | None = None
+        self._way_in: _Way | None = None
+        self._way_out: _Way | None = None
         rule = self._carrier.frame
         self._piece = outbound.bytes_in(rule.ms)
         self._unit = outbound.bytes_in(UNIT_MS) if rule.whole else 1
@@ -246,8 +248,7 @@ class CarrierFrameSerializer(FrameSerializer):
         way = self._way_in
         if way is None:
             self._rate = self._rate or self._params.sample_rate or self._inbound.rate
-            pcm = AudioFormat(Encoding.L16, self._rate)
-            way = self._way_in = Transcoder(self._inbound, pcm)
+            way = self._way_in = _Way(self._inbound, AudioFormat(Encoding.L16, self._rate))
         pcm = way.push(audio)
         return (
             InputAudioRawFrame(audio=pcm, sample_rate=self._rate, num_channels=1) if pcm else None
@@ -289,8 +290,9 @@ class CarrierFrameSerializer(FrameSerializer):
 
     def _speak(self, frame: Any) -> str | bytes | None:
         way = self._way_out
-        if way is None or way.rate != frame.sample_rate:
-            way = self._way_out = _WayOut(frame.sample_rate, self._outbound, self._unit)
+        if way is None or way.source.rate != frame.sample_rate:
+            given = AudioFormat(Encoding.L16, frame.sample_rate)
+            way = self._way_out = _Way(given, self._outbound, self._unit)
         audio = way.push(_mono(frame.audio, frame.num_channels))
         if not audio:
             return None

@@ -46,6 +46,7 @@ from ...errors import TrunklineError
 from ...events import Who
 from ...media.formats import L16_16K, AudioFormat, Encoding
 from ...media.transcode import Transcoder, convert
+from .sentences import find_sentences
 
 __all__ = ["OfflineLLMService", "OfflineSTTService", "OfflineTTSService", "Rules"]
 
@@ -97,6 +98,7 @@ class OfflineTTSService(TTSService):
 
     def __init__(self, speaker: Speaker | None = None, **options: Any) -> None:
         settings = TTSSettings(model=None, voice=None, language=None)
+        find_sentences()
         options = {"push_start_frame": True, "push_stop_frames": True, **options}
         super().__init__(settings=settings, **options)
         self._speaker = speaker or _shared_hibari()
