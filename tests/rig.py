@@ -34,7 +34,8 @@ async def listener(call):
 class Rig:
     """One carrier's hand on a server: webhooks and sockets, as raw as wanted."""
 
-    def __init__(self, name, bot=listener, **given):
+    def __init__(self, name, bot=listener, door=InProcess, **given):
+        self.door = door
         self.kind = carriers.get(name)
         self.bots = []
         self.offered = {}
@@ -55,7 +56,7 @@ class Rig:
         return self.clock_now
 
     async def __aenter__(self):
-        self.network = InProcess(self.app)
+        self.network = self.door(self.app)
         await self.network.__aenter__()
         return self
 

@@ -36,6 +36,23 @@ def test_the_more_exact_name_wins(monkeypatch):
     assert Settings().public_url == "https://b.example"
 
 
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "wss://a.example/voice/acme/media"),
+        ({"media_port": 8443}, "wss://a.example:8443/acme/media"),
+        (
+            {"media_url": "wss://media.a.example", "media_port": 1},
+            "wss://media.a.example/acme/media",
+        ),
+        ({"public_url": "http://[::1]:8080", "media_port": 8443}, "ws://[::1]:8443/acme/media"),
+    ],
+)
+def test_media_sockets_are_opened_where_the_settings_say(given, url):
+    settings = Settings(**{"public_url": "https://a.example/voice", **given})
+    assert settings.stream_url("acme") == url
+
+
 def test_a_secret_is_made_up_once_where_none_is_set():
     settings = Settings()
     assert settings.secrets == settings.secrets

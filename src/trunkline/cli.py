@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .call import Bot
     from .config import Settings
     from .media.formats import AudioFormat
+    from .server.run import Tls
     from .sim.caller import Speaker
     from .sim.one_call import Ears
 
@@ -36,6 +37,26 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+_Host = Annotated[str, typer.Option(help="address to listen on")]
+_Port = Annotated[int, typer.Option(help="port to listen on")]
+_PublicUrl = Annotated[
+    str, typer.Option(help="the URL carriers reach this by; default: $PUBLIC_URL")
+]
+_MediaPort = Annotated[
+    int, typer.Option(help="a port of their own for media sockets: many more calls a core")
+]
+_MediaUrl = Annotated[
+    str,
+    typer.Option(
+        help="where carriers open media sockets; default: the public URL, with the media port"
+    ),
+]
+_TlsCert = Annotated[
+    str, typer.Option(help="certificate chain (PEM), to encrypt without a proxy in front")
+]
+_TlsKey = Annotated[str, typer.Option(help="its private key")]
+_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="log more")]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -127,11 +148,15 @@ def _run(main: Callable[[], Coroutine[Any, Any, int]]) -> None:
     raise typer.Exit(code)
 
 
-def _settings(public_url: str, simulator: str, port: int, proxy: str = "") -> Settings:
+def _settings(
+    public_url: str, simulator: str, port: int, proxy: str = "", **more: object
+) -> Settings:
     """The environment's settings, with what the command line says instead."""
     from .config import Settings
 
     settings = Settings()
+    for name, said in more.items():
+        setattr(settings, name, said or getattr(settings, name))
     if proxy and not public_url:
         public_url = f"https://{proxy.rpartition('://')[2]}"
     settings.public_url = public_url.rstrip("/") or settings.public_url
@@ -141,14 +166,18 @@ def _settings(public_url: str, simulator: str, port: int, proxy: str = "") -> Se
     return settings
 
 
+def _tls(settings: Settings) -> Tls | None:
+    from .server.run import Tls
+
+    return Tls(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
+
+
 @app.command()
 def serve(
     bot: Annotated[str, typer.Argument(help="module:function or file.py:function (default: bot)")],
-    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="port to listen on")] = 8080,
-    public_url: Annotated[
-        str, typer.Option(help="the URL carriers reach this by; default: $PUBLIC_URL")
-    ] = "",
+    host: _Host = "127.0.0.1",
+    port: _Port = 8080,
+    public_url: _PublicUrl = "",
     simulator: Annotated[
         str,
         typer.Option(
@@ -160,7 +189,11 @@ def serve(
         str,
         typer.Option("--proxy", "-x", help="the public URL's host name alone, as Pipecat has it"),
     ] = "",
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log more")] = False,
+    media_port: _MediaPort = 0,
+    media_url: _MediaUrl = "",
+    tls_cert: _TlsCert = "",
+    tls_key: _TlsKey = "",
+    verbose: _Verbose = False,
 ) -> None:
     """Answer calls with a bot.
 
@@ -175,7 +208,9 @@ def serve(
     from .server.run import serve as run_server
 
     _log_to_stderr(verbose)
-    settings = _settings(public_url, simulator, port, proxy)
+    media: dict[str, object] = {"media_port": media_port, "media_url": media_url.rstrip("/")}
+    tls = {"tls_cert": tls_cert, "tls_key": tls_key}
+    settings = _settings(public_url, simulator, port, proxy, **media, **tls)
     application = create_app(load_bot(bot), settings)
 
     async def go() -> int:
@@ -185,6 +220,8 @@ def serve(
             port,
             drain_timeout=settings.drain_timeout,
             max_message=settings.max_message,
+            media_port=settings.media_port,
+            tls=_tls(settings),
         )
         return 0
 
@@ -203,15 +240,13 @@ def dial(
     detect_machine: Annotated[
         bool, typer.Option("--detect-machine", help="ask the carrier whether a machine answered")
     ] = False,
-    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="port to listen on")] = 8080,
-    public_url: Annotated[
-        str, typer.Option(help="the URL carriers reach this by; default: $PUBLIC_URL")
-    ] = "",
+    host: _Host = "127.0.0.1",
+    port: _Port = 8080,
+    public_url: _PublicUrl = "",
     simulator: Annotated[
         str, typer.Option(help="the REST API of a simulator: trunkline answer; see serve")
     ] = "",
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log more")] = False,
+    verbose: _Verbose = False,
 ) -> None:
     """Call somebody, and have a bot speak with them.
 

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -49,6 +50,11 @@ class Settings(BaseSettings):
     media_url: str = Field(
         default="", description="where carriers open media sockets, if not below public_url"
     )
+    media_port: int = Field(
+        default=0, ge=0, le=65535, description="a port of their own for media sockets: faster"
+    )
+    tls_cert: str = Field(default="", description="certificate chain, where we encrypt ourselves")
+    tls_key: str = Field(default="", description="its private key")
     secret: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="signs media tokens; comma-separated, the newest first, the others still taken",
@@ -128,9 +134,16 @@ class Settings(BaseSettings):
 
     def stream_url(self, carrier: str) -> str:
         """The media URL (``ws`` or ``wss``) for a carrier, without a token."""
-        base = self.media_url or self.public_url
-        scheme, _, rest = base.partition("://")
+        scheme, _, rest = (self.media_url or self._beside_public_url()).partition("://")
         return f"{ {'https': 'wss', 'http': 'ws'}.get(scheme, scheme) }://{rest}/{carrier}/media"
+
+    def _beside_public_url(self) -> str:
+        """The public URL; with a media port, that port of the same host."""
+        if not self.media_port:
+            return self.public_url
+        parts = urlsplit(self.public_url)
+        host = parts.netloc if parts.port is None else parts.netloc.rpartition(":")[0]
+        return f"{parts.scheme}://{host}:{self.media_port}"
 
 
 def load_carriers(

@@ -8,7 +8,8 @@
     ├── ConfigError                  a setting or credential is missing or unusable; says which
     ├── Refused                      a peer was turned away; ``status`` is the HTTP answer
     │   ├── BadSignature             … its webhook or upgrade is not signed by the carrier
-    │   └── BadToken                 … its media token is forged, expired, used or someone else's
+    │   ├── BadToken                 … its media token is forged, expired, used or someone else's
+    │   └── Unknown                  … it asked for something that is not here
     ├── CarrierError                 a carrier's REST API said no; knows whether to try again
     │   └── OutcomeUnknown           … or nothing at all, to a request that must not be repeated
     ├── CallEnded                    the call was over when this was asked of it
@@ -33,6 +34,7 @@ __all__ = [
     "Refused",
     "RemoteProtocolError",
     "TrunklineError",
+    "Unknown",
     "Unsupported",
 ]
 
@@ -83,6 +85,12 @@ class BadSignature(Refused):
 
 class BadToken(Refused):
     """A media socket came without a token that a verified webhook minted for this call."""
+
+
+class Unknown(Refused):
+    """There is nothing where the peer knocked."""
+
+    status = 404
 
 
 class CarrierError(TrunklineError):

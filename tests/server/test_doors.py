@@ -6,11 +6,13 @@ import logging
 import msgspec
 import pytest
 
+from loopback import doors, run_real
 from rig import BASE, Rig
 from trunkline import carriers
 from trunkline.carrier import Hangup, OpenStream, Purpose, Reject
 from trunkline.events import Audio, Offered
 from trunkline.sim.clock import run_virtual
+from trunkline.sim.in_process import InProcess
 from trunkline.sim.network import NotConnected
 from trunkline.sockets import SocketClosed
 from trunkline.web import Request
@@ -23,12 +25,18 @@ DOCUMENT = [
 every_carrier = pytest.mark.parametrize("name", carriers.names())
 
 
-def run(name, scene, **given):
+# A test of what media sockets are held to is one of both listeners.
+both_doors = pytest.mark.parametrize(
+    ("name", "door"), doors, ids=[f"{name}-{door.__name__}" for name, door in doors]
+)
+
+
+def run(name, scene, door=InProcess, **given):
     async def main():
-        async with Rig(name, **given) as rig:
+        async with Rig(name, door=door, **given) as rig:
             return await scene(rig)
 
-    return run_virtual(main())
+    return run_virtual(main()) if door is InProcess else run_real(main())
 
 
 def warnings(caplog):
@@ -119,15 +127,15 @@ def test_a_webhook_of_a_megabyte_is_not_read_to_its_end(name):
 # --- tokens ---
 
 
-@every_carrier
-def test_a_socket_without_a_token_is_refused(name, caplog):
+@both_doors
+def test_a_socket_without_a_token_is_refused(name, door, caplog):
     async def scene(rig):
         info = rig.info()
         step = await rig.offer(info)
         stream_url = f"{BASE.replace('http', 'ws')}/{name}/media"
         return await _try(rig, info, step, url=stream_url, token=""), rig.bots
 
-    refused, bots = run(name, scene)
+    refused, bots = run(name, scene, door)
     assert refused in (401, 1008)  # the first where the upgrade's own proof covers the token
     assert bots == []
     assert len(warnings(caplog)) == 1
@@ -143,8 +151,8 @@ async def _try(rig, info, step, url="", **changed):
     return await closed(socket)
 
 
-@every_carrier
-def test_a_token_opens_one_socket(name, caplog):
+@both_doors
+def test_a_token_opens_one_socket(name, door, caplog):
     async def scene(rig):
         info = rig.info()
         step = await rig.offer(info)
@@ -155,38 +163,38 @@ def test_a_token_opens_one_socket(name, caplog):
         await rig.over(info)
         return refused, len(rig.bots)
 
-    refused, bots = run(name, scene)
+    refused, bots = run(name, scene, door)
     assert refused in (403, 1008)
     assert bots == 1
     assert warnings(caplog) == ["socket refused"]
 
 
-@every_carrier
-def test_a_token_expires(name, caplog):
+@both_doors
+def test_a_token_expires(name, door, caplog):
     async def scene(rig):
         info = rig.info()
         step = await rig.offer(info)
         rig.clock_now += 61
         return await _try(rig, info, step), rig.bots
 
-    refused, bots = run(name, scene)
+    refused, bots = run(name, scene, door)
     assert refused in (403, 1008)
     assert bots == []
     assert warnings(caplog) == ["socket refused"]
 
 
-@every_carrier
-def test_a_token_opens_no_other_call(name, caplog):
+@both_doors
+def test_a_token_opens_no_other_call(name, door, caplog):
     async def scene(rig):
         step = await rig.offer(rig.info())
         return await _try(rig, rig.info(), step), rig.bots
 
-    assert run(name, scene) == (1008, [])
+    assert run(name, scene, door) == (1008, [])
     assert warnings(caplog) == ["socket refused"]
 
 
-@every_carrier
-def test_a_token_opens_no_other_account(name, caplog):
+@both_doors
+def test_a_token_opens_no_other_account(name, door, caplog):
     async def scene(rig):
         if not rig.account:
             pytest.skip("this carrier's streams name no account")
@@ -194,7 +202,7 @@ def test_a_token_opens_no_other_account(name, caplog):
         step = await rig.offer(info)
         return await _try(rig, info, step, account_id="AC-somebody-else"), rig.bots
 
-    assert run(name, scene) == (1008, [])
+    assert run(name, scene, door) == (1008, [])
 
 
 # --- calls whose id only their stream tells ---
@@ -263,23 +271,23 @@ def test_tokens_for_calls_of_unknown_id_let_in_no_more_calls_than_there_may_be(n
 # --- the start ---
 
 
-@every_carrier
-def test_a_socket_that_says_nothing_is_closed(name, caplog):
+@both_doors
+def test_a_socket_that_says_nothing_is_closed(name, door, caplog):
     async def scene(rig):
         step = await rig.offer(rig.info())
         socket = await rig.open(step)
         began = asyncio.get_running_loop().time()
         assert await closed(socket) == 1002
-        assert asyncio.get_running_loop().time() - began == pytest.approx(5.0, abs=0.1)
+        assert asyncio.get_running_loop().time() - began == pytest.approx(0.5, abs=0.1)
         return rig.bots
 
-    assert run(name, scene) == []
+    assert run(name, scene, door, handshake_timeout=0.5) == []
     assert warnings(caplog) == ["socket refused"]
 
 
-@every_carrier
+@both_doors
 @pytest.mark.parametrize("junk", ["hello", '{"event":"media"}', b"\0\1\2", "[" * 5000])
-def test_a_socket_that_begins_with_junk_is_closed(name, junk, caplog):
+def test_a_socket_that_begins_with_junk_is_closed(name, door, junk, caplog):
     async def scene(rig):
         socket = await rig.open(await rig.offer(rig.info()))
         for _ in range(6):
@@ -290,23 +298,23 @@ def test_a_socket_that_begins_with_junk_is_closed(name, junk, caplog):
         assert await closed(socket) == 1002
         return rig.bots
 
-    assert run(name, scene) == []
+    assert run(name, scene, door) == []
     assert warnings(caplog) == ["socket refused"]
 
 
-@every_carrier
-def test_a_socket_that_leaves_before_the_start_leaves_nothing(name):
+@both_doors
+def test_a_socket_that_leaves_before_the_start_leaves_nothing(name, door):
     async def scene(rig):
         socket = await rig.open(await rig.offer(rig.info()))
         await socket.close()
         await asyncio.sleep(1)
         return rig.bots, rig.board.calls
 
-    assert run(name, scene) == ([], [])
+    assert run(name, scene, door) == ([], [])
 
 
-@every_carrier
-def test_an_oversized_message_closes_the_socket(name):
+@both_doors
+def test_an_oversized_message_closes_the_socket(name, door):
     async def scene(rig):
         info, socket, _ = await rig.join()
         await socket.send("x" * 70_000)
@@ -314,11 +322,11 @@ def test_an_oversized_message_closes_the_socket(name):
         await rig.over(info)
         return code
 
-    assert run(name, scene) == 1009
+    assert run(name, scene, door) == 1009
 
 
-@every_carrier
-def test_junk_on_a_call_is_passed_over_and_a_flood_of_it_ends_the_call(name, caplog):
+@both_doors
+def test_junk_on_a_call_is_passed_over_and_a_flood_of_it_ends_the_call(name, door, caplog):
     async def scene(rig):
         _, socket, end = await rig.join()
         for junk in ("junk", b"\xff", '{"event":1}', "{}"):
@@ -334,7 +342,7 @@ def test_junk_on_a_call_is_passed_over_and_a_flood_of_it_ends_the_call(name, cap
         await asyncio.sleep(1)
         return rig.bots[0].ended.why
 
-    assert run(name, scene) == "protocol"
+    assert run(name, scene, door) == "protocol"
     assert warnings(caplog).count("message not understood") == 1
 
 

@@ -43,11 +43,13 @@ async def ready(url, process):
 
 
 @pytest.mark.parametrize("carrier", carriers.names()[:1])
-def test_sigterm_refuses_new_calls_and_lets_the_old_one_finish(carrier, tmp_path):
+@pytest.mark.parametrize("fast", [False, True], ids=["app", "media port"])
+def test_sigterm_refuses_new_calls_and_lets_the_old_one_finish(carrier, fast, tmp_path):
     (tmp_path / "some_bot.py").write_text(BOT)
 
     async def main():
         url = f"http://127.0.0.1:{free_port()}"
+        media = ("--media-port", str(free_port())) if fast else ()
         async with (
             RealNetwork() as network,
             Phone(carrier, network, base=url) as phone,
@@ -55,7 +57,7 @@ def test_sigterm_refuses_new_calls_and_lets_the_old_one_finish(carrier, tmp_path
         ):
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "trunkline", "serve", str(tmp_path / "some_bot.py")),
-                *("--port", url.rpartition(":")[2], "--simulator", rest_url),
+                *("--port", url.rpartition(":")[2], "--simulator", rest_url, *media),
                 env={**os.environ, "TRUNKLINE_DRAIN_TIMEOUT": "30"},
                 stderr=asyncio.subprocess.PIPE,
             )
@@ -81,6 +83,7 @@ def test_sigterm_refuses_new_calls_and_lets_the_old_one_finish(carrier, tmp_path
 
     code, how, log = asyncio.run(main())
     assert how is How.CALLER
+    assert ("listening for media" in log) is fast
     assert "call refused" in log
     assert "call over" in log
     assert code in (0, -signal.SIGTERM)

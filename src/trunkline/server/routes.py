@@ -27,7 +27,7 @@ from .. import __version__
 from ..call import Bot
 from ..carrier import Carrier, Hooks, Purpose
 from ..config import Settings, dial_rate, load_carriers, outbound_audio
-from ..errors import BadSignature, ConfigError, Refused, RemoteProtocolError
+from ..errors import BadSignature, ConfigError, Refused, RemoteProtocolError, Unknown
 from ..media.resample import Resampler
 from ..rest import HttpSender, Rest, Send
 from ..web import Request, Response
@@ -36,9 +36,9 @@ from .asgi import AsgiSocket, Receive, SendMessage
 from .dialled import Dialled, Wish
 from .dialling import Dialler
 from .switchboard import Switchboard
-from .tokens import MemoryUsed, Tokens
+from .tokens import MemoryUsed, Ticket, Tokens
 
-__all__ = ["Server", "create_app", "router"]
+__all__ = ["Admitted", "Server", "create_app", "router"]
 
 log = logging.getLogger("trunkline.server")
 
@@ -187,19 +187,41 @@ class Server:
             answer = Response(400)
         return fastapi.Response(answer.body, answer.status, dict(answer.headers))
 
+    async def admit(
+        self, name: str, token: str | None, *, query: str, headers: Mapping[str, str]
+    ) -> Admitted:
+        """Whether a media socket is let in, by what its upgrade says: to be asked once.
+
+        Args:
+            name: the carrier's, from the path.
+            token: from the path; ``None`` where it rides in the stream.
+            query: of the URL, without its question mark.
+            headers: with names in lower case.
+
+        Raises:
+            Refused: it is not, with the HTTP status that says so.
+        """
+        carrier = self.carrier(name)
+        if carrier is None:
+            raise Unknown(f"no carrier here is called {name}")
+        url = self.settings.stream_url(name) + (f"/{token}" if token else "")
+        url += f"?{query}" if query else ""
+        upgrade = Request(method="GET", url=url, headers=headers)
+        self.switchboard.verify_upgrade(carrier, upgrade)
+        return carrier, None if token is None else await self.switchboard.ticket(carrier, token)
+
     async def media(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
         """A media socket, as a bare ASGI application."""
         params: Mapping[str, str] = scope["path_params"]
-        carrier = self.carrier(params["carrier"])
         if (await receive())["type"] != "websocket.connect":
             return
-        if carrier is None:
-            await _deny(scope, send, 404)
-            return
-        token = params.get("token")
         try:
-            self.switchboard.verify_upgrade(carrier, self._upgrade(carrier, scope, token))
-            ticket = None if token is None else await self.switchboard.ticket(carrier, token)
+            carrier, ticket = await self.admit(
+                params["carrier"],
+                params.get("token"),
+                query=scope["query_string"].decode("latin-1"),
+                headers=_headers(scope),
+            )
         except Refused as error:
             await _deny(scope, send, error.status)
             return
@@ -207,13 +229,8 @@ class Server:
         socket = AsgiSocket(receive, send, self.settings.max_message)
         await self.switchboard.connect(carrier, socket, ticket)
 
-    def _upgrade(self, carrier: Carrier, scope: Scope, token: str | None) -> Request:
-        url = self.settings.stream_url(carrier.name) + (f"/{token}" if token else "")
-        if query := scope["query_string"].decode("latin-1"):
-            url += f"?{query}"
-        return Request(method="GET", url=url, headers=_headers(scope))
 
-
+Admitted = tuple[Carrier, Ticket | None]
 _PURPOSES = frozenset(purpose.value for purpose in Purpose)
 Scope = MutableMapping[str, Any]
 
