@@ -62,13 +62,13 @@ class Response:
         words: str = "",
     ) -> None:
         self.words = words
-        self.text = ""
         self.hang_up = False
         self.utterance: Utterance | None = None
         self._call = call
         self._speaker = speaker
         self._begun = begun
         self._louder = louder
+        self._parts = [""]
         self._said: list[Sentence] = []
         self._loudness = SILENCE_DB
 
@@ -85,6 +85,11 @@ class Response:
             await self._say(source)
 
     @property
+    def text(self) -> str:
+        """All that is known of it by now."""
+        return " ".join(filter(None, (part.strip() for part in self._parts)))
+
+    @property
     def heard(self) -> str:
         """What the caller has heard of it by now."""
         if self.utterance is None:
@@ -99,7 +104,7 @@ class Response:
         return self.utterance is not None and self.utterance.state is UtteranceState.PLAYED
 
     async def _play(self, recording: Recording) -> None:
-        self.text = recording.text
+        self._parts = [recording.text]
         self._expect_echo(recording.audio, recording.format)
         utterance = self._begin(self._call.play(recording.audio, recording.format))
         self._said.append(Sentence(recording.text, utterance.pushed_ms, complete=True))
@@ -126,10 +131,10 @@ class Response:
         async with aclosing(_pieces(source)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, str):
-                    self.text += piece
+                    self._parts[-1] += piece
                     whole = cutter.push(piece)
                 else:
-                    self.text = f"{self.text.strip()} {piece.text}".strip()
+                    self._parts += [piece.text, ""]
                     self.hang_up = self.hang_up or piece.hang_up
                     whole = [*cutter.end(), *cutter.push(piece.text), *cutter.end()]
                 for sentence in whole:

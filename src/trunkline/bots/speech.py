@@ -151,8 +151,8 @@ class Transcriber(Protocol):
         ...
 
 
-def engine(module: str) -> Any:
-    """Import a speech engine.
+def engine(module: str, *, what: str = "offline speech", extra: str = "demo") -> Any:
+    """Import an engine, which ``what`` needs and ``trunkline[extra]`` brings along.
 
     Raises:
         ConfigError: it is not installed.
@@ -161,7 +161,7 @@ def engine(module: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"offline speech needs {error.name!r}: pip install 'trunkline[demo]'"
+            f"{what} needs {error.name!r}: pip install 'trunkline[{extra}]'"
         ) from error
 
 
