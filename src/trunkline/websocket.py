@@ -45,7 +45,7 @@ class Connection(Socket, Protocol):
         ...
 
 
-Connect = Callable[[str, Mapping[str, str]], Awaitable[Socket]]
+Connect = Callable[[str, Mapping[str, str]], Awaitable[Connection]]
 """Opens a WebSocket at a URL (``ws`` or ``wss``) with these headers, in bounded time.
 
 Raises ``NotConnected``.

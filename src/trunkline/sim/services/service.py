@@ -165,7 +165,7 @@ class Service:
         self._refusals: deque[int] = deque()
         self._failures: deque[int] = deque()
         self._dropped = 0
-        self._errors: list[Exception] = []
+        self._errors: list[BaseException] = []
 
     async def __aenter__(self) -> Service:
         return self
@@ -178,7 +178,7 @@ class Service:
     ) -> None:
         try:
             await self.aclose()
-        except ExceptionGroup:
+        except BaseExceptionGroup:
             if error is None:
                 raise
 
@@ -289,16 +289,20 @@ class Service:
         """Note that a client did something that is not allowed."""
         self.complaints.append(what)
 
+    def broke(self, error: BaseException) -> None:
+        """For ``serve``: something of its own failed beside it; ``aclose`` raises it."""
+        self._errors.append(error)
+
     async def aclose(self) -> None:
         """End everything that is open.
 
         Raises:
-            ExceptionGroup: what the service itself failed with, meanwhile.
+            BaseExceptionGroup: what the service itself failed with, meanwhile.
         """
         await self._end_all()
         if self._errors:
             errors, self._errors = self._errors, []
-            raise ExceptionGroup(f"{type(self).__name__} failed", errors)
+            raise BaseExceptionGroup(f"{type(self).__name__} failed", errors)
 
     def _let_in(self, request: Request) -> None:
         try:
@@ -332,7 +336,7 @@ class Service:
             pass
         except Exception as error:
             if not session.expired():
-                self._errors.append(error)  # raised by aclose
+                self.broke(error)
                 code = 1011
         finally:
             for timer in timers:
