@@ -27,9 +27,8 @@ def serializer(carrier, data):
     """The server that runs this bot hangs up when it returns; a serializer need not."""
     if carrier == "telnyx":
         params = TelnyxFrameSerializer.InputParams(auto_hang_up=False)
-        return TelnyxFrameSerializer(
-            data["stream_id"], data["outbound_encoding"], "PCMU", params=params
-        )
+        codec = data["outbound_encoding"]  # of the caller's audio, and of ours
+        return TelnyxFrameSerializer(data["stream_id"], codec, codec, params=params)
     kind = {"twilio": TwilioFrameSerializer, "plivo": PlivoFrameSerializer}[carrier]
     return kind(data["stream_id"], params=kind.InputParams(auto_hang_up=False))
 
