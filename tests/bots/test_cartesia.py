@@ -7,7 +7,6 @@ import pytest
 from trunkline import carriers
 from trunkline.bots.turns import TurnState
 from trunkline.events import Who, Why
-from trunkline.sim.line import How
 
 from .cartesia_rig import Scene, hold
 

@@ -1,7 +1,8 @@
 """What both ways of having Cartesia listen share: audio sent, and kept until it is written down.
 
 Audio goes out as it comes in, in the line's own encoding. The last two seconds of what no final
-transcript covers are kept, and go out again on the next socket when one is lost. Somebody who is
+transcript covers are kept; when a socket is lost they go out again on the next one, with what was
+said meanwhile. Somebody who is
 mute may send no audio at all; then silence is sent now and then, since the service closes a socket
 that is idle for three minutes (docs.cartesia.ai, use-the-api/concurrency-limits-and-timeouts).
 """
@@ -16,9 +17,12 @@ from ...websocket import Connect
 from .link import Link
 from .wire import Account
 
-__all__ = ["REPLAY_MS", "Hearing", "joined"]
+__all__ = ["OUTAGE_MS", "REPLAY_MS", "Hearing", "joined"]
 
 REPLAY_MS = 2_000.0
+"""How much of what was sent before a socket was lost is sent again …"""
+OUTAGE_MS = 10_000.0
+"""… and with what came until there was another one, no more than this."""
 _PIECE_MS = 100.0  # what the service is sent at once of what was kept
 _SILENCE_MS = 100.0
 KEEP_ALIVE_S = 60.0
@@ -73,7 +77,7 @@ class Hearing:
         self._pushed_at = self._loop.time()
         self.end += len(audio)
         self._kept += audio
-        del self._kept[: -self._audio.bytes_in(REPLAY_MS)]
+        del self._kept[: -self._audio.bytes_in(REPLAY_MS if self.link.up else OUTAGE_MS)]
         self.link.send(audio)
 
     def push_silence(self, ms: float) -> None:

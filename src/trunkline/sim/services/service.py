@@ -269,6 +269,11 @@ class Service:
         """Refuse the next handshakes with these, one after the other."""
         self._refusals.extend(statuses)
 
+    def recover(self) -> None:
+        """Refuse and fail nothing more of what was asked for."""
+        self._refusals.clear()
+        self._failures.clear()
+
     def fail(self, *statuses: int) -> None:
         """Answer the next requests on open sockets with these errors, one after the other."""
         self._failures.extend(statuses)
