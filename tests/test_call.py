@@ -12,7 +12,7 @@ from trunkline.call import (
     UtteranceState,
 )
 from trunkline.carrier import FrameRule, Marks
-from trunkline.errors import CallEnded
+from trunkline.errors import CallEnded, Unsupported
 from trunkline.events import (
     Audio,
     CallInfo,
@@ -54,6 +54,10 @@ class Line:
 
     async def hang_up(self, *, after_playback):
         self.asked.append(("hang_up", after_playback))
+
+    def say(self, event):
+        self.asked.append(event)
+        return event.kind != "strange"
 
     async def send_digits(self, digits):
         self.asked.append(("digits", digits))
@@ -412,6 +416,14 @@ def test_refuses_keys_no_telephone_has(digits):
     assert line.asked == []
 
 
+def test_messages_without_a_word_are_the_lines():
+    call, line = make()
+    call.send_extra("later", {"a": 1})
+    with pytest.raises(Unsupported, match="acme takes no messages"):
+        call.send_extra("strange", {})
+    assert line.asked == [Extra("later", {"a": 1}), Extra("strange", {})]
+
+
 def test_when_it_is_over_nothing_more_can_be_asked():
     call, line = make()
 
@@ -430,6 +442,8 @@ def test_when_it_is_over_nothing_more_can_be_asked():
                 await act
         with pytest.raises(CallEnded):
             call.play(b"")
+        with pytest.raises(CallEnded):
+            call.send_extra("later", {})
         call.clear()
         await call.hang_up()
         # What happened before is still told, to whoever asks late; then it is over.

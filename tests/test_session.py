@@ -12,7 +12,8 @@ import pytest
 from rig import Rig, listener
 from trunkline import carriers
 from trunkline.carrier import Control, OpenStream
-from trunkline.events import Audio, Clear, Digits, Mark, Offered, Stopped
+from trunkline.errors import Unsupported
+from trunkline.events import Audio, Clear, Digits, Extra, Mark, Offered, Stopped
 from trunkline.media.formats import L16_8K
 from trunkline.media.tones import dtmf
 from trunkline.media.transcode import convert
@@ -491,6 +492,32 @@ def test_keys_that_the_socket_can_carry_go_there(name):
         return event
 
     assert run(name, scene, bot=bot) == Digits("12#")
+
+
+@every_carrier
+def test_messages_without_a_word_go_out_where_the_carrier_takes_them(name):
+    said = Extra("later", {"a": [1, None]})
+
+    async def bot(call):
+        await asyncio.sleep(0.1)
+        try:
+            call.send_extra(said.kind, said.fields)
+        except Unsupported:
+            refused.append(name)
+        await listener(call)
+
+    async def scene(rig):
+        info, socket, end = await rig.join()
+        heard = []
+        if takes:
+            heard += end.receive(await socket.receive())
+        await asyncio.sleep(0.5)
+        await rig.over(info)
+        return heard
+
+    takes, refused = Extra in carriers.get(name).says, []
+    assert run(name, scene, bot=bot) == ([said] if takes else [])
+    assert refused == ([] if takes else [name])
 
 
 @every_carrier

@@ -14,11 +14,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-from .errors import CallEnded
+from .errors import CallEnded, Unsupported
 from .events import (
     Audio,
     CallInfo,
@@ -61,6 +61,14 @@ class Line(Mouth, Protocol):
 
     async def hang_up(self, *, after_playback: bool) -> None:
         """End the call."""
+        ...
+
+    def say(self, event: Extra) -> bool:
+        """Say something on the carrier's socket, at once; False where it carries none such.
+
+        Raises:
+            LocalProtocolError: what it says has a word of its own.
+        """
         ...
 
     async def send_digits(self, digits: str) -> None:
@@ -256,6 +264,21 @@ class Call:
             raise ValueError("digits are 0-9 * # A-D, and w or W for a pause")
         self._must_be_open()
         await self.line.send_digits(digits)
+
+    def send_extra(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Send the carrier a message that this vocabulary has no word for, at once.
+
+        Args:
+            kind: the message's kind, in the carrier's own words.
+            fields: its other fields, as JSON has them.
+
+        Raises:
+            CallEnded, Unsupported: the carrier takes no such messages.
+            LocalProtocolError: there is a word for it: audio, ``clear`` …
+        """
+        self._must_be_open()
+        if not self.line.say(Extra(kind, fields)):
+            raise Unsupported(f"{self.carrier} takes no messages but those Trunkline has words for")
 
     async def transfer(self, to: str, *, from_: str = "") -> Why:
         """Connect the caller with ``to`` (E.164 or ``sip:``), and wait how that ends.

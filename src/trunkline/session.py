@@ -29,6 +29,7 @@ from .events import (
     Digit,
     Digits,
     EndReason,
+    Extra,
     FromCaller,
     Mark,
     Started,
@@ -162,7 +163,8 @@ class Session:
                 self._take(stream, await socket.receive())
         except SocketClosed as closed:
             self._lose(socket, closed)
-        await self._over()
+        if self._reason is not None:
+            await self.wait()
 
     def _take(self, stream: Stream[FromCaller, ToCaller], message: str | bytes) -> None:
         self._watch.message_at = self.now()
@@ -270,11 +272,17 @@ class Session:
             self._waiter.set_result(None)
 
     def clear(self) -> None:
-        must_tell = self.playout.clear(self.now())
         self._outbox.clear()
-        if must_tell and self._stream is not None and Clear in self.carrier.says:
-            self._stream.send(Clear())
+        if self.playout.clear(self.now()):
+            self.say(Clear())
         self.wake()
+
+    def say(self, event: Clear | Digits | Extra) -> bool:
+        if type(event) not in self.carrier.says or self._stream is None:
+            return False
+        self._stream.send(event)
+        self.wake()
+        return True
 
     async def hang_up(self, *, after_playback: bool) -> None:
         reason = EndReason(Why.COMPLETED, Who.BOT)
@@ -285,9 +293,7 @@ class Session:
         await asyncio.shield(self._ending)
 
     async def send_digits(self, digits: str) -> None:
-        if Digits in self.carrier.says and self._stream is not None:
-            self._stream.send(Digits(digits))
-            self.wake()
+        if self.say(Digits(digits)):
             return
         flow = self.carrier.send_digits(self.info, digits, started=self._started, hooks=self._hooks)
         self._reattach_until = self.now() + REATTACH_S
@@ -358,10 +364,6 @@ class Session:
     async def wait(self) -> None:
         """Until all is torn down."""
         await asyncio.wait([self._driver])
-
-    async def _over(self) -> None:
-        if self._reason is not None:
-            await self.wait()
 
     async def _run_bot(self) -> None:
         try:
@@ -462,11 +464,8 @@ class Session:
         await asyncio.gather(self._end_bot(), self._end_call())
         if self._socket is not None:
             await _close(self._socket, 1000, "")
-        log.info(
-            "call over",
-            extra=self._who()
-            | {"why": reason.why.value, "by": reason.who.value, "confirmed": self.confirmed},
-        )
+        over = {"why": reason.why.value, "by": reason.who.value, "confirmed": self.confirmed}
+        log.info("call over", extra=self._who() | over)
         self._on_over(self)
 
     def _estimates_playback(self, reason: EndReason) -> bool:
