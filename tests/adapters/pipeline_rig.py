@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 from pipecat.frames.frames import (
     EndFrame,
+    ErrorFrame,
     TTSAudioRawFrame,
     TTSStartedFrame,
     TTSStoppedFrame,
@@ -50,9 +51,12 @@ class Spy(FrameProcessor):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.seen = []
+        self.errors = []
 
     async def process_frame(self, frame, direction):
         await super().process_frame(frame, direction)
+        if isinstance(frame, ErrorFrame):
+            self.errors.append(frame.error)
         if direction is FrameDirection.DOWNSTREAM:
             self.seen.append((asyncio.get_running_loop().time(), frame))
         await self.push_frame(frame, direction)
@@ -70,14 +74,14 @@ class Spy(FrameProcessor):
 
 class Held:
     """A pipeline that holds a call: ``before`` sees what came from the caller, ``after`` what
-    they heard."""
+    they heard; ``last`` are processors after it."""
 
-    def __init__(self, call, params=None, rate=16000):
+    def __init__(self, call, params=None, rate=16000, last=()):
         self.call = call
         self.transport = TrunklineTransport(call, params)
         self.before, self.after = Spy(), Spy()
         self.worker = worker(
-            [self.transport.input(), self.before, self.transport.output(), self.after], rate
+            [self.transport.input(), self.before, self.transport.output(), self.after, *last], rate
         )
         self.events = []
         for name in ("connected", "disconnected"):
@@ -112,14 +116,27 @@ async def run(the_worker):
     await runner.run()
 
 
-def on_call(scene, *, carrier="bandwidth", bot=None, params=None, rate=16000, **options):
-    """Run ``scene(phone_call, held)`` beside a pipeline that holds the call; returns both."""
+def on_call(
+    scene,
+    *,
+    carrier="bandwidth",
+    bot=None,
+    params=None,
+    rate=16000,
+    last=(),
+    complaints=(),
+    **options,
+):
+    """Run ``scene(phone_call, held)`` beside a pipeline that holds the call; returns both.
+
+    ``complaints`` are what the carrier is expected to find wrong.
+    """
 
     async def main():
         holding = asyncio.get_running_loop().create_future()
 
         async def the_bot(call):
-            held = Held(call, params() if params else None, rate)
+            held = Held(call, params() if params else None, rate, [make() for make in last])
             holding.set_result(held)
             await run(held.worker)
 
@@ -133,7 +150,7 @@ def on_call(scene, *, carrier="bandwidth", bot=None, params=None, rate=16000, **
             await scene(call, held)
             if call.reason is None:
                 await call.hang_up()
-        assert call.complaints == []
+        assert call.complaints == list(complaints)
         return call, held
 
     with warnings.catch_warnings():

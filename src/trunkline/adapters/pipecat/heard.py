@@ -138,6 +138,11 @@ class Behind:
         """How much of what was said will still be heard."""
         return sum(voice.left_ms for voice in self.voices)
 
+    @property
+    def said(self) -> list[Any]:
+        """The frames whose audio was not heard to its end yet."""
+        return [waiting.frame for waiting in self._row if waiting.audio]
+
     # What comes.
 
     def begin(self, voice: Voice) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,9 @@ from pipecat.frames.frames import (
     BotStoppedSpeakingFrame,
     CancelFrame,
     EndFrame,
+    FilterControlFrame,
     Frame,
+    InputTransportMessageFrame,
     InterruptionFrame,
     OutputAudioRawFrame,
     OutputDTMFFrame,
@@ -43,14 +45,18 @@ from pipecat.frames.frames import (
     TTSTextFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors.frameworks.rtvi.models import MESSAGE_LABEL as RTVI_LABEL
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.utils.utils import obj_id
 
 from ...call import Call, CallEvent, SpeakingStarted, SpeakingStopped
 from ...errors import CallEnded, TrunklineError, Unsupported
+from ...events import Clear, Digits, Extra, Mark, ToCaller
 from ...media.formats import AudioFormat, Encoding
 from ...media.tones import dtmf
 from .heard import Behind, Due, Voice
+from .messages import Messages
+from .volume import Volume
 
 __all__ = ["OutputTransport"]
 
@@ -92,6 +98,8 @@ class OutputTransport(BaseOutputTransport):
         self._on_quiet = on_quiet
         self._filter: Any = getattr(params, "audio_out_filter", None)
         self._enabled: bool = params.audio_out_enabled
+        self._volume = Volume(getattr(params, "audio_out_volume", 1.0), encoding)
+        self._messages: Messages | None = None
         self._behind = Behind()
         self._voice: Voice | None = None
         self._heard_by = 0.0  # when all that was written will have been heard, about
@@ -158,6 +166,9 @@ class OutputTransport(BaseOutputTransport):
         if not isinstance(frame, InterruptionFrame):
             await super().process_frame(frame, direction)
             return
+        if any(_stays(said) for said in self._behind.said):
+            await super().process_frame(frame, direction)  # it may be interrupted, but not silenced
+            return
         waiting = self._behind.drop()
         self._call.clear()
         await super().process_frame(frame, direction)
@@ -177,6 +188,35 @@ class OutputTransport(BaseOutputTransport):
         except TrunklineError as error:
             await self.push_error(f"keys not pressed: {error}", exception=error)
 
+    async def send_message(self, frame: Any) -> None:
+        """Have the carrier told what a raw message says; RTVI's are for no carrier."""
+        message = frame.message
+        if isinstance(message, Mapping) and message.get("label") == RTVI_LABEL:
+            return
+        messages = self._messages = self._messages or Messages(self._call)
+        try:
+            for event in messages.read(message):
+                await self._do(event, messages)
+        except CallEnded:
+            return
+        except (TrunklineError, TypeError) as error:
+            await self.push_error(f"message not sent: {error}", exception=error)
+
+    async def _do(self, event: ToCaller, messages: Messages) -> None:
+        match event:
+            case Extra(kind, fields):
+                self._call.send_extra(kind, fields)
+            case Clear():
+                self._behind.drop()
+                self._call.clear()
+            case Digits(digits):
+                await self._call.send_digits(digits)
+            case Mark():  # what was said before it has been heard, or it would not be here yet
+                for told in messages.write(event):
+                    await self.broadcast_frame(InputTransportMessageFrame, message=told)
+            case _:
+                raise Unsupported("audio is said by audio frames, which are paced")
+
     async def _handle_frame(self, frame: Frame) -> None:
         # The base class hands its senders here whatever is not for the system; we have none.
         if isinstance(frame, InterruptionFrame | OutputImageRawFrame | SpriteFrame):
@@ -190,6 +230,9 @@ class OutputTransport(BaseOutputTransport):
                 self._in_memory = getattr(frame, "append_to_context", True)
             elif isinstance(frame, AggregatedTextFrame) and frame.will_be_spoken and not frame.pts:
                 self._behind.announce(frame)
+            elif isinstance(frame, FilterControlFrame) and self._filter is not None:
+                await self._filter.process_frame(frame)
+            self._volume.told(frame)
             await self._queue(frame)
             if isinstance(frame, TTSStoppedFrame):
                 self._end_voice()
@@ -211,6 +254,7 @@ class OutputTransport(BaseOutputTransport):
             audio = np.frombuffer(audio, "<i2")[:: frame.num_channels].tobytes()
         if self._filter is not None:
             audio = await self._filter.filter(audio)
+        audio = self._volume.scaled(audio)
         voice = self._voice_for(frame)
         if not audio or voice is None:
             return

@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from loguru import logger
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import (
     CancelFrame,
@@ -35,6 +36,7 @@ from pipecat.frames.frames import (
 from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 
+from ... import carriers
 from ...call import Call, CallEvent
 from ...events import Digit, Extra, Failed, MachineDetected, Who
 from ...media.formats import AudioFormat, Encoding
@@ -177,8 +179,8 @@ class TrunklineTransport(BaseTransport):
         output_name: the output processor's.
 
     Raises:
-        ValueError: ``params`` ask for what a phone call has not: a mixer, WAV headers, packets of
-            a fixed size, or origins to be checked (the carrier has proven itself already).
+        ValueError: ``params`` ask for what cannot be: a mixer, or messages of a size that the
+            carrier does not take.
     """
 
     def __init__(
@@ -190,7 +192,7 @@ class TrunklineTransport(BaseTransport):
     ) -> None:
         super().__init__(input_name=input_name, output_name=output_name)
         given: Any = params or TrunklineParams()
-        _refuse_foreign(given)
+        _check(given, call)
         self.call = call
         self._input = InputTransport(
             call,
@@ -225,17 +227,18 @@ class TrunklineTransport(BaseTransport):
         await self._call_event_handler("on_playback_finished", self.call)
 
 
-def _refuse_foreign(params: Any) -> None:
-    """Refuse what would silently not happen."""
-    asked = [
-        name
-        for name in (
-            "audio_out_mixer",
-            "add_wav_header",
-            "fixed_audio_packet_size",
-            "allowed_origins",
-        )
-        if getattr(params, name, None)
-    ]
-    if asked:
-        raise ValueError(f"a phone call has no {', '.join(asked)}")
+def _check(params: Any, call: Call) -> None:
+    """Say what of another transport's parameters is not done, and refuse what cannot be."""
+    if getattr(params, "audio_out_mixer", None):
+        raise ValueError("audio_out_mixer: nothing is mixed into what a caller hears")
+    if size := getattr(params, "fixed_audio_packet_size", None):
+        rule, audio = carriers.get(call.carrier).frame, call.audio_out
+        if rule.whole and size != audio.bytes_in(rule.ms):
+            raise ValueError(
+                f"fixed_audio_packet_size={size}: {call.carrier} takes {rule.ms} ms a message, "
+                f"which are {audio.bytes_in(rule.ms)} bytes of {audio}"
+            )
+    if getattr(params, "serializer", None) is not None:
+        logger.warning("serializer is not used: the call speaks its carrier's dialect already")
+    if getattr(params, "add_wav_header", False):
+        logger.warning("add_wav_header is not done: the caller would hear the header as noise")

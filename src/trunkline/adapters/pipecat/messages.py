@@ -1,0 +1,50 @@
+"""Messages in a carrier's own words, which a pipeline sends beside its frames.
+
+They are read as the carrier would read them, by its own end of its protocol: so a message is
+known for what it asks, and one that the carrier would refuse never reaches it. This knows no
+carrier and no frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ... import carriers
+from ...call import Call
+from ...events import FromCaller, Started, ToCaller
+
+__all__ = ["Messages"]
+
+
+class Messages:
+    """The carrier's end of one call's protocol; the stream's id is here the call's."""
+
+    def __init__(self, call: Call) -> None:
+        kind = carriers.get(call.carrier)
+        carrier = kind({each.name: each.example for each in kind.credentials})
+        self._end = carrier.carrier_end(call.audio_out)
+        self.write(
+            Started(
+                call_id=call.id,
+                stream_id=call.id,
+                account_id=call.info.account_id,
+                inbound=call.audio_in,
+                outbound=call.audio_out,
+            )
+        )
+
+    def read(self, message: object) -> Sequence[ToCaller]:
+        """What a message asks for.
+
+        Raises:
+            RemoteProtocolError: the carrier would refuse it.
+        """
+        return self._end.receive(msgspec.json.encode(message).decode())
+
+    def write(self, event: FromCaller) -> list[Any]:
+        """The messages by which the carrier says ``event``, decoded."""
+        self._end.send(event)
+        return [msgspec.json.decode(message) for message in self._end.outgoing()]
