@@ -321,6 +321,26 @@ def test_everything_is_late_and_in_order():
     assert 0.1 < answered - 1000 < 0.3  # the webhook, too
 
 
+def test_what_the_server_sends_at_once_is_late_in_its_order():
+    """Also where two messages arrive at the same moment, a clear after what it clears."""
+
+    async def bot(talk):
+        await talk.next()
+        for level in range(1, 9):
+            pieces = [encode(pcm, PCMU_8K.encoding) for pcm in [struct.pack("<h", 1000 * level)]]
+            await talk.say(*[Audio(piece * 160) for piece in pieces * 9], Clear())
+            await talk.say(*[Audio(piece * 160) for piece in pieces])
+            await asyncio.sleep(0.5)
+        await talk.until_gone()
+
+    for seed in range(5):
+        call, _ = faulty(bot, Faults(delay_ms=30, jitter_ms=20, seed=seed), 5.0)
+        loud = [s for (s,) in struct.iter_unpack("<h", call.heard) if s]
+        steps = [s for s, before in zip(loud, [0, *loud], strict=False) if s != before]
+        assert len(steps) == 8
+        assert 8 * 160 <= len(loud) < 8 * 3 * 160  # at most 20 ms before a clear got there
+
+
 def test_messages_are_lost_doubled_and_swapped_on_the_wire():
     call, (talk,) = faulty(listen, Faults(lose=0.1, duplicate=0.1, reorder=0.1), 10.0)
     stamps = [e.timestamp // 20 for e in talk.seen if isinstance(e, Audio)]

@@ -99,6 +99,7 @@ class MediaStream:
         self._wake = asyncio.Event()
         self._way_out = Way(gremlin)
         self._way_in = Way(gremlin)
+        self._arriving: deque[str | bytes] = deque()
         self._opened = self._loop.time()
         self._leaving = False
         self._mark_timer: asyncio.TimerHandle | None = None
@@ -236,8 +237,10 @@ class MediaStream:
                 message = await self._connection.receive()
                 now = self._loop.time()
                 due = self._way_in.arrival(now)
-                if due > now:
-                    self._loop.call_at(due, self._take, message)
+                if due > now or self._arriving:
+                    # Timers of one moment fire in any order; messages arrive in theirs.
+                    self._arriving.append(message)
+                    self._loop.call_at(due, lambda: self._take(self._arriving.popleft()))
                 else:
                     self._take(message)
         except SocketClosed as closed:
