@@ -70,7 +70,7 @@ class Hearing:
 
 
 class Voice:
-    """A speaker that takes 10 ms to make each word, and 300 ms to say it."""
+    """A speaker that takes 10 ms to make each word, and 300 ms to say it, and tells so."""
 
     format = L16_8K
 
@@ -85,11 +85,12 @@ class Voice:
     async def speak(self, text):
         self.begun.append(text)
         try:
-            for _ in text.split():
+            for number, word in enumerate(text.split(), 1):
                 await asyncio.sleep(self.pause)
                 if self.error is not None:
                     raise self.error
                 self.made += 1
+                yield Timing(((word, number * WORD_MS),))
                 yield LOUD * (8 * WORD_MS)
         finally:
             self.closed += 1

@@ -4,14 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.bots.said import WORD_MS, Sentence, heard_text
+from trunkline.bots.said import LETTER_MS, Sentence, heard_text
 from trunkline.bots.speech import Timing
 
 
 def said():
+    # In letters, a word has one more than it has, and there are four in a pause.
     return [
-        Sentence("One two three four.", 1000.0, complete=True),
-        Sentence("Five six.", 500.0, complete=True),
+        Sentence("One, two three four.", 2700.0, complete=True),  # 4 and 4, 4, 6, 5 and 4
+        Sentence("Five six", 1300.0, complete=True),  # 5, 4 and 4
     ]
 
 
@@ -20,14 +21,17 @@ def said():
     [
         (-1, ""),
         (0, ""),
-        (249, ""),
-        (250, "One"),
-        (999, "One two three"),
-        (1000, "One two three four."),
-        (1249, "One two three four."),
-        (1250, "One two three four. Five"),
-        (1500, "One two three four. Five six."),
-        (9999, "One two three four. Five six."),
+        (399, ""),
+        (400, "One,"),
+        (1199, "One,"),
+        (1200, "One, two"),
+        (1800, "One, two three"),
+        (2299, "One, two three"),
+        (2300, "One, two three four."),
+        (3199, "One, two three four."),
+        (3200, "One, two three four. Five"),
+        (3600, "One, two three four. Five six"),
+        (9999, "One, two three four. Five six"),
     ],
 )
 def test_whole_words_and_no_more_than_were_heard(ms, heard):
@@ -73,14 +77,18 @@ def test_words_that_the_voice_joins_or_cuts_are_told_by_their_letters():
 
 def test_words_whose_end_is_not_known_yet_are_estimated():
     sentence = timed("One two three four.", ("One", 200), ("two", 400), ms=450)
-    assert [sentence.heard(ms) for ms in (399, 400, 401 + WORD_MS, 401 + 2 * WORD_MS)] == [
-        1,
-        2,
-        3,
-        4,
-    ]
-    sentence.ms, sentence.complete = 800, True
-    assert [sentence.heard(ms) for ms in (400, 600, 799, 800)] == [2, 3, 3, 4]
+    ends = [400, 400 + 6 * LETTER_MS, 400 + 11 * LETTER_MS]
+    for count, end in enumerate(ends, 2):
+        assert [sentence.heard(end - 1), sentence.heard(end)] == [count - 1, count]
+    sentence.ms, sentence.complete = 400 + 15 * 20, True
+    ends = [400, 400 + 6 * 20, 400 + 11 * 20]
+    for count, end in enumerate(ends, 2):
+        assert [sentence.heard(end - 1), sentence.heard(end)] == [count - 1, count]
+
+
+def test_a_sentence_that_is_longer_than_it_was_taken_for():
+    sentence = Sentence("One two", 10 * 12 * LETTER_MS)
+    assert [sentence.heard(10 * letters * LETTER_MS) for letters in (3, 4, 7, 8)] == [0, 1, 1, 2]
 
 
 def test_all_is_heard_at_the_end_whatever_the_voice_says():
