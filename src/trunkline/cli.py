@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 import typer
 
 from .errors import ConfigError, TrunklineError
+from .sim.load.command import load
 
 if TYPE_CHECKING:
     from .call import Bot
@@ -57,6 +58,9 @@ _TlsCert = Annotated[
 ]
 _TlsKey = Annotated[str, typer.Option(help="its private key")]
 _Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="log more")]
+
+
+app.command()(load)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -105,7 +105,7 @@ class PhoneCall:
     @property
     def holes(self) -> list[Hole]:
         """Where speech stopped because the server sent it too late."""
-        return [hole for stream in self.line.streams for hole in stream.buffer.holes]
+        return [hole for stream in self.line.streams for hole in stream.holes]
 
     @property
     def complaints(self) -> list[str]:

@@ -36,7 +36,7 @@ from ..media.formats import AudioFormat
 from ..web import Request, Response
 from .deadline import deadline
 from .faults import Faults, Gremlin, forged
-from .line import How, Line
+from .line import How, Line, OpenMedia
 from .network import Network, Unreachable
 from .program import Callee, Party, Program
 from .record import Moment, Recorder
@@ -79,6 +79,7 @@ class Exchange:
         watch: is told every moment of every call as it happens.
         remember_s: how many seconds of what was heard each ear remembers.
         keep_audio: whether the records of calls hold audio.
+        open_media: opens media streams that pace themselves; default those of ``stream``.
         clock: seconds since the epoch, for signatures.
     """
 
@@ -96,6 +97,7 @@ class Exchange:
         watch: Callable[[Moment], None] | None = None,
         remember_s: float = 0.0,
         keep_audio: bool = True,
+        open_media: OpenMedia | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         kind = carriers.get(carrier) if isinstance(carrier, str) else carrier
@@ -112,6 +114,7 @@ class Exchange:
         self._watch = watch
         self._remember_s = remember_s
         self._keep_audio = keep_audio
+        self._open_media = open_media
         self.lines: dict[str, Line] = {}
         self.placed: asyncio.Queue[Line] = asyncio.Queue()
         self._past: dict[str, Leg] = {}
@@ -171,6 +174,7 @@ class Exchange:
             status_url=self.hooks.url(Purpose.STATUS),
             remember_s=self._remember_s,
             keep_audio=self._keep_audio,
+            open_media=self._open_media,
         )
         self.lines[call_id] = line
         line.over.add_done_callback(lambda _: self._file(line))

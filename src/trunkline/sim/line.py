@@ -36,10 +36,10 @@ from .faults import Gremlin
 from .mouth import Mouth
 from .network import ABNORMAL, Network, NotConnected
 from .record import BOT, CALLER, CARRIER, Kind, Recorder
-from .stream import FRAME_MS, MediaStream
+from .stream import FRAME_MS, Media, MediaStream
 from .webhooks import Errands, Webhooks
 
-__all__ = ["How", "Line"]
+__all__ = ["How", "Line", "OpenMedia"]
 
 # Carriers end calls after some hours whatever happens (4 h is usual).
 _LONGEST_S = 4 * 3600.0
@@ -47,6 +47,11 @@ _TONE_MS = 160
 # When a carrier that reconnects by itself does, and how often it tries; none documents it.
 _RECONNECT_S = 1.0
 _RECONNECTS = 3
+
+
+OpenMedia = Callable[["Line", Request, Started], Awaitable[Media]]
+"""Opens a media socket for a call, at a URL with headers, and says first what ``Started`` has.
+Raises ``NotConnected`` and ``Overdue`` like ``Network.connect``."""
 
 
 class How(StrEnum):
@@ -77,6 +82,8 @@ class Line:
         status_url: who is told how it ended.
         remember_s: for how long the ear remembers what it heard.
         keep_audio: whether the record holds audio, 32 kB a second.
+        open_media: opens streams that pace themselves, in place of those that speak with the
+            line's mouth and are heard by its ear.
     """
 
     def __init__(
@@ -93,6 +100,7 @@ class Line:
         status_url: str,
         remember_s: float = 0.0,
         keep_audio: bool = True,
+        open_media: OpenMedia | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.info = info
@@ -103,7 +111,8 @@ class Line:
         self.over: asyncio.Future[EndReason] = self._loop.create_future()
         self.began = self._loop.time()
         self.idle_s = 0.0
-        self.streams: list[MediaStream] = []
+        self.streams: list[Media] = []
+        self._open_media = open_media
         self.recorder = recorder
         self.ear = Ear(recorder if keep_audio else None, remember_s=remember_s)
         self._keep_audio = keep_audio
@@ -138,7 +147,7 @@ class Line:
         return self._loop.time() - self.began
 
     @property
-    def stream(self) -> MediaStream | None:
+    def stream(self) -> Media | None:
         """The open media stream opened last, if any."""
         return next((s for s in reversed(self.streams) if not s.closed.done()), None)
 
@@ -174,7 +183,8 @@ class Line:
         self._answered_at = self._idle_since = self._loop.time()
         self.note(Kind.ANSWERED)
         self.later(_LONGEST_S, self._expire)
-        self._tick_timer = self._loop.call_at(self._answered_at + FRAME_MS / 1000, self._tick)
+        if self._open_media is None:
+            self._tick_timer = self._loop.call_at(self._answered_at + FRAME_MS / 1000, self._tick)
 
     def _expire(self) -> None:
         self.end(EndReason(Why.LIMIT, Who.CARRIER), How.LIMIT)
@@ -191,17 +201,11 @@ class Line:
             watch = self.errands.start(self._watch(stream, step), "stream")
             self._watches.append((step.name, watch))
 
-    async def _connect(self, step: OpenStream) -> MediaStream | None:
+    async def _connect(self, step: OpenStream) -> Media | None:
         url, parameters = self._gremlin.token(step.url, step.parameters)
         upgrade = Request(method="GET", url=url, headers=step.headers)
         if self._carrier.signs_upgrade:
             upgrade = self._signer.sign(upgrade)
-        try:
-            await asyncio.sleep(self._gremlin.delay())
-            connection = await self._network.connect(upgrade)
-        except (NotConnected, TimeoutError) as error:
-            self.note(Kind.FAULT, str(error), BOT)
-            return None
         outbound = step.audio or self._carrier.outbound[0]
         started = Started(
             call_id=self._gremlin.faults.forged_call_id or self.info.call_id,
@@ -214,9 +218,21 @@ class Line:
             stream_name=step.name,
             parameters=parameters,
         )
-        stream = MediaStream(
+        try:
+            await asyncio.sleep(self._gremlin.delay())
+            stream = await (self._open_media or Line._open_own)(self, upgrade, started)
+        except (NotConnected, TimeoutError) as error:
+            self.note(Kind.FAULT, str(error), BOT)
+            return None
+        self.streams.append(stream)
+        self.idle(False)
+        self.note("stream", "open", CARRIER)
+        return stream
+
+    async def _open_own(self, upgrade: Request, started: Started) -> Media:
+        return MediaStream(
             self._carrier,
-            connection,
+            await self._network.connect(upgrade),
             started,
             self._next_gremlin(),
             ear=self.ear,
@@ -224,10 +240,6 @@ class Line:
             note=self.note,
             on_digits=self._keys_wanted,
         )
-        self.streams.append(stream)
-        self.idle(False)
-        self.note("stream", "open", CARRIER)
-        return stream
 
     def _next_gremlin(self) -> Gremlin:
         """The same faults, but no socket is dropped more often than it should be."""
@@ -237,10 +249,10 @@ class Line:
         self._drops_left -= 1
         return Gremlin(faults, f"{self._gremlin.place}/{len(self.streams)}")
 
-    async def _watch(self, opened: MediaStream, step: OpenStream) -> None:
+    async def _watch(self, opened: Media, step: OpenStream) -> None:
         """Follow a stream until it is over, the sockets that replace lost ones included."""
         unwanted = self._unwanted
-        stream: MediaStream | None = opened
+        stream: Media | None = opened
         while stream is not None:
             closed = await asyncio.shield(stream.closed)
             self.note("stream", f"closed {closed.code}", CARRIER)
@@ -250,9 +262,7 @@ class Line:
             lost = closed.code == ABNORMAL and self._carrier.reconnects
             stream = await self._reconnect(step, unwanted) if lost else None
 
-    async def _reconnect(
-        self, step: OpenStream, unwanted: asyncio.Future[None]
-    ) -> MediaStream | None:
+    async def _reconnect(self, step: OpenStream, unwanted: asyncio.Future[None]) -> Media | None:
         """Open a lost media socket again, at the same URL, unless it is not wanted any more."""
         for _ in range(_RECONNECTS):
             await asyncio.wait([unwanted], timeout=_RECONNECT_S)
@@ -292,7 +302,7 @@ class Line:
             self.recorder.caller(at - self.began, pcm)
         sent = self.echo(at - self.began, pcm) or self.mouth.silence
         for stream in self.streams:
-            if not stream.closed.done():
+            if isinstance(stream, MediaStream) and not stream.closed.done():
                 stream.speak(sent)
                 stream.tick()
         self._look()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 
@@ -29,14 +30,14 @@ from ..events import (
 from ..media.formats import L16_8K
 from ..media.transcode import Transcoder, convert
 from ..sockets import SocketClosed
-from .buffer import PlayoutBuffer
+from .buffer import Hole, PlayoutBuffer
 from .deadline import Overdue, deadline
 from .ear import Ear, Earpiece
 from .faults import Gremlin, Way
 from .network import Connection
 from .record import BOT, CARRIER, Kind
 
-__all__ = ["FRAME_MS", "MediaStream"]
+__all__ = ["FRAME_MS", "Media", "MediaStream"]
 
 FRAME_MS = 20
 """Carriers send the caller's audio in messages of 20 ms: one RTP packet's worth."""
@@ -49,7 +50,35 @@ _CLOSE_S = 3.0
 Note = Callable[..., None]
 
 
-class MediaStream:
+class Media(ABC):
+    """What a call asks of a media stream of its own, whoever paces it.
+
+    ``complaints`` are the server's breaches of the protocol, as sentences. ``closed`` is done when
+    the socket is, and says with which code.
+    """
+
+    complaints: list[str]
+    closed: asyncio.Future[SocketClosed]
+
+    @property
+    def holes(self) -> list[Hole]:
+        """Where speech broke off because audio came too late, where that is kept."""
+        return []
+
+    @abstractmethod
+    def press(self, digit: str, duration_ms: int) -> None:
+        """The caller presses a key, and the carrier tells on the socket."""
+
+    @abstractmethod
+    async def close(self, reason: str = "") -> None:
+        """The carrier ends the stream: says so, sends what is queued, closes the socket."""
+
+    @abstractmethod
+    async def ended(self) -> None:
+        """Let go of a socket that has closed."""
+
+
+class MediaStream(Media):
     """An open media socket and what lies behind it on the carrier's side.
 
     Args:
@@ -58,9 +87,6 @@ class MediaStream:
         began: when the call began, on the loop's clock.
         note: ``note(kind, text="", channel="")`` takes moments down.
         on_digits: is given keys that the server wants pressed.
-
-    ``complaints`` are the server's breaches of the protocol, as sentences. ``closed`` is done when
-    the socket is, and says with which code.
     """
 
     def __init__(
@@ -77,8 +103,8 @@ class MediaStream:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.name = started.stream_name
-        self.complaints: list[str] = []
-        self.closed: asyncio.Future[SocketClosed] = self._loop.create_future()
+        self.complaints = []
+        self.closed = self._loop.create_future()
         self.buffer = PlayoutBuffer(started.outbound, carrier.marks)
         self.frames_sent = 0
         self.messages_received = 0
@@ -115,6 +141,10 @@ class MediaStream:
     def _plan_faults(self) -> list[asyncio.TimerHandle]:
         after = self._gremlin.faults.drop_after
         return [] if after is None else [self._loop.call_later(after, self._drop)]
+
+    @property
+    def holes(self) -> list[Hole]:
+        return self.buffer.holes
 
     # From the caller.
 

@@ -1,0 +1,186 @@
+"""One media socket of a load test, as the carrier holds it: paced by the wheel, without tasks.
+
+Sends the caller's frames and returns marks; keeps the times of what comes, not the sound. Which
+carrier's messages these are, its own stream (``carrier_end``) knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+from ...carrier import Carrier, Marks
+from ...errors import RemoteProtocolError
+from ...events import Audio, Clear, Cleared, Digit, Digits, Mark, Started, Stopped, ToCaller
+from ...media.formats import AudioFormat
+from ..stream import FRAME_MS, Media
+from .callers import Caller
+from .fast_socket import FastSocket
+from .figures import Figures
+from .playout import Playout
+from .wheel import Wheel
+
+__all__ = ["LoadMedia"]
+
+# As many complaints as are kept of one stream; they are all counted.
+_KEPT = 3
+_KEY_MS = 160
+# A server that reads nothing for so many frames is given up, as a carrier would.
+_STUCK = 10_000 // FRAME_MS
+
+
+class LoadMedia(Media):
+    """An open media socket.
+
+    Args:
+        started: what the stream says first.
+        wheel: paces it.
+        figures: what is counted in, now.
+        playout: the caller's playout buffer.
+        caller: says and hears.
+
+    ``heard`` tells whether any audio ever came, ``left`` whether it was our end that closed,
+    ``opened`` when it began, on ``perf_counter``.
+    """
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        socket: FastSocket,
+        started: Started,
+        *,
+        wheel: Wheel,
+        figures: Callable[[], Figures],
+        playout: Playout,
+        caller: Caller,
+    ) -> None:
+        self.complaints = []
+        self.closed = socket.closed
+        self.heard = False
+        self.left = False
+        self.opened = perf_counter()
+        self._carrier = carrier
+        self._socket = socket
+        self._wire = carrier.carrier_end(started.outbound)
+        self._wheel = wheel
+        self._figures = figures
+        self._playout = playout
+        self._caller = caller
+        self._outbound = started.outbound
+        self._format: AudioFormat | None = None
+        self._bytes_per_second = 0
+        self._frames = 0
+        self._stuck = 0
+        self._say(started)
+        socket.begin(self._take)
+        wheel.add(self)
+        socket.closed.add_done_callback(lambda _: wheel.remove(self))
+
+    # From the caller.
+
+    def turn(self) -> None:
+        """Twenty milliseconds have passed: the next frame leaves."""
+        now = perf_counter()
+        for name in self._playout.reached(now):
+            self._say(Mark(name))
+        audio = self._caller.frame(now)
+        figures = self._figures()
+        if self._socket.paused:
+            figures.frames_unsent += 1
+            self._wait_for_reader()
+            return
+        wire, send = self._wire, self._socket.send
+        wire.send(Audio(audio, self._frames * FRAME_MS))
+        self._frames += 1
+        figures.frames_sent += 1
+        for message in wire.outgoing():
+            send(message)
+
+    def _wait_for_reader(self) -> None:
+        self._stuck += 1
+        if self._stuck == _STUCK:
+            self._complain("the server did not read what was sent for 10 s")
+            self._socket.abort()
+
+    def _say(self, event: Started | Mark | Digit | Cleared | Stopped) -> None:
+        self._wire.send(event)
+        for message in self._wire.outgoing():
+            self._socket.send(message)
+
+    def press(self, digit: str, duration_ms: int = _KEY_MS) -> None:
+        self._say(Digit(digit, duration_ms))
+
+    # To the caller.
+
+    def _take(self, message: str | bytes) -> None:
+        now = perf_counter()
+        try:
+            events = self._wire.receive(message)
+        except RemoteProtocolError as error:
+            self._complain(f"the server broke the protocol: {error}")
+            return
+        for event in events:
+            if type(event) is Audio:
+                self._hear(event, now)
+            else:
+                self._obey(event, now)
+        for reply in self._wire.outgoing():
+            self._socket.send(reply)
+
+    def _hear(self, event: Audio, now: float) -> None:
+        audio = event.format or self._outbound
+        if audio is not self._format:
+            self._begin(audio, now)
+        playout = self._playout
+        gaps, missing = playout.gaps, playout.gap_ms
+        begins = playout.add(len(event.payload) / self._bytes_per_second, now)
+        if playout.gaps != gaps:
+            figures = self._figures()
+            figures.gaps += playout.gaps - gaps
+            figures.gap_ms += playout.gap_ms - missing
+        self._caller.hear(event.payload, now, begins)
+
+    def _begin(self, audio: AudioFormat, now: float) -> None:
+        """The first audio, or the first in another encoding."""
+        self._format = audio
+        self._bytes_per_second = audio.bytes_per_second
+        if not self.heard:
+            self.heard = True
+            self._figures().first.add((now - self.opened) * 1000)
+
+    def _obey(self, event: ToCaller, now: float) -> None:
+        if isinstance(event, Mark):
+            if self._carrier.marks is not Marks.NONE:
+                self._playout.mark(event.name, now)
+        elif isinstance(event, Clear):
+            self._clear(now)
+        elif not isinstance(event, Digits):
+            self._complain(f"the server sent {type(event).__name__}, which means nothing here")
+
+    def _clear(self, now: float) -> None:
+        names = self._playout.clear(now)
+        self._caller.cleared(now)
+        if Cleared in self._carrier.hears:
+            self._say(Cleared())
+        if self._carrier.marks is Marks.RETURNED:
+            for name in names:
+                self._say(Mark(name))
+
+    def _complain(self, text: str) -> None:
+        self._figures().error("protocol", text)
+        if len(self.complaints) < _KEPT:
+            self.complaints.append(text)
+
+    # The end.
+
+    async def close(self, reason: str = "") -> None:
+        self._wheel.remove(self)
+        if self.closed.done():
+            return
+        self.left = True
+        if Stopped in self._carrier.hears:
+            self._say(Stopped(reason))
+        await self._socket.close()
+
+    async def ended(self) -> None:
+        self._wheel.remove(self)

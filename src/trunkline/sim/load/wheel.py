@@ -1,0 +1,94 @@
+"""One timer for all calls: each has its turn every 20 ms, and they share those evenly.
+
+The 20 ms are cut into slots, a call is put into the emptiest, and all calls of a slot have their
+turn in one go. Turns are on an absolute clock: one that comes late moves none of the others. The
+wheel measures its own lateness, since a load generator that is late itself measures nothing else.
+Where it falls far behind it leaves turns out, and says how many: catching up on all of them would
+leave no time for anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+from typing import Protocol
+
+from ..stream import FRAME_MS
+
+__all__ = ["SLOTS", "Turn", "Wheel", "slots_due"]
+
+SLOTS = 20
+"""Slots of a millisecond: what timers of event loops can tell apart."""
+
+_PERIOD = FRAME_MS / 1000
+_STEP = _PERIOD / SLOTS
+# As far behind as this (200 ms), what is older than a period is left out.
+_FAR_BEHIND = 10 * SLOTS
+
+
+class Turn(Protocol):
+    """What has its turn every 20 ms."""
+
+    def turn(self) -> None:
+        """It is time."""
+        ...
+
+
+def slots_due(began: float, done: int, now: float) -> range:
+    """Which turns of slots are due at ``now`` seconds, when those before ``done`` are done.
+
+    Turn ``n`` is due ``n`` slots after ``began``, and is slot ``n % SLOTS``'s.
+    """
+    # A millionth of a slot of slack, or a turn due exactly now is lost to rounding.
+    return range(done, max(done, int((now - began) / _STEP + 1e-6) + 1))
+
+
+class Wheel:
+    """Gives turns.
+
+    Args:
+        late: is told by how many ms each call's turn came late.
+        left_out: is told how many turns were left out.
+    """
+
+    def __init__(self, late: Callable[[float], None], left_out: Callable[[int], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._slots: list[list[Turn]] = [[] for _ in range(SLOTS)]
+        self._slot_of: dict[Turn, list[Turn]] = {}
+        self._late = late
+        self._left_out = left_out
+        self._began = perf_counter()
+        self._done = 0
+        self._timer = self._loop.call_later(_STEP, self._turn)
+
+    def add(self, call: Turn) -> None:
+        """From now on ``call`` has turns."""
+        slot = min(self._slots, key=len)
+        slot.append(call)
+        self._slot_of[call] = slot
+
+    def remove(self, call: Turn) -> None:
+        """It has none any more; does nothing where it had none."""
+        slot = self._slot_of.pop(call, None)
+        if slot is not None:
+            slot.remove(call)
+
+    def stop(self) -> None:
+        """Nobody has turns any more."""
+        self._timer.cancel()
+
+    def _turn(self) -> None:
+        turns = slots_due(self._began, self._done, perf_counter())
+        if len(turns) > _FAR_BEHIND:
+            out, turns = turns[:-SLOTS], turns[-SLOTS:]
+            self._done = turns.start
+            self._left_out(sum(len(self._slots[turn % SLOTS]) for turn in out))
+        for turn in turns[:SLOTS]:  # then what came in has its turn
+            due = self._began + turn * _STEP
+            self._done = turn + 1
+            for call in tuple(self._slots[turn % SLOTS]):
+                self._late((perf_counter() - due) * 1000)
+                call.turn()
+        ahead = self._began + self._done * _STEP - perf_counter()
+        self._timer = self._loop.call_later(max(ahead, 0.0), self._turn)

@@ -1,0 +1,233 @@
+"""One process of a load test: holds its share of the calls, and says each second what it measured.
+
+Its plan comes as a line of JSON on standard input, what it measured goes as lines of JSON to
+standard output; a second line, or the end of the input, ends the calls properly and early.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import random
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from time import perf_counter, process_time
+
+import msgspec
+
+from ...errors import ConfigError
+from ..deadline import Overdue
+from ..network import RealNetwork
+from ..platform_app import platform_app, serve
+from .calls import Calls
+from .figures import Figures, Second
+from .plan import Plan, Scenario
+from .wheel import Wheel
+
+__all__ = ["Worker", "main"]
+
+# Short calls are so long.
+_SHORT_S = (1.0, 2.0)
+# Begin nothing before everything is imported and warm.
+_SECOND = 1.0
+
+
+class Worker:
+    """Runs one plan.
+
+    Args:
+        plan: what is asked for.
+        tell: is given each second's figures.
+    """
+
+    def __init__(self, plan: Plan, tell: Callable[[Second], None]) -> None:
+        self.figures = Figures()
+        self._plan = plan
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._held: dict[asyncio.Task[None], asyncio.Future[None]] = {}
+        self._steady = plan.scenario is Scenario.SHORT
+        self._seconds = 0
+        self._cpu = process_time()
+        self._told_at = perf_counter()
+
+    def stop(self) -> None:
+        """End the calls, and then all."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """The whole test.
+
+        Raises:
+            ConfigError: the port of the carrier's REST API is taken.
+        """
+        plan = self._plan
+        wheel = Wheel(self._late, self._left_out)
+        async with AsyncExitStack() as stack:
+            network = await stack.enter_async_context(RealNetwork(via=plan.via))
+            calls = Calls(plan, network, wheel, lambda: self.figures)
+            stack.push_async_callback(calls.aclose)
+            if not plan.direct:
+                await self._serve_rest(calls, stack)
+            clock = self._loop.create_task(self._each_second(calls))
+            try:
+                await (self._short(calls) if self._steady else self._long(calls))
+            finally:
+                clock.cancel()
+                wheel.stop()
+                self._report(calls)
+
+    async def _serve_rest(self, calls: Calls, stack: AsyncExitStack) -> None:
+        port = self._plan.rest_port
+        try:
+            await stack.enter_async_context(serve(platform_app(calls.exchange), port))
+        except OSError as error:
+            if isinstance(error, Overdue):
+                raise
+            raise ConfigError(
+                f"port {port} for the carrier's REST API cannot be had: {error}; choose another "
+                "with --rest-port (and tell serve --simulator)"
+            ) from None
+
+    def _late(self, ms: float) -> None:
+        self.figures.own.add(ms)
+
+    def _left_out(self, turns: int) -> None:
+        self.figures.frames_skipped += turns
+
+    # The two shapes of a test.
+
+    async def _long(self, calls: Calls) -> None:
+        """All calls are held at once: begun one after the other, measured, ended likewise."""
+        begun = perf_counter()
+        for number in range(self._plan.calls):
+            await self._sleep(begun + number / self._plan.cps - perf_counter())
+            if self._stop.is_set():
+                break
+            self._begin(calls)
+        await self._sleep(_SECOND)  # the last ones are being set up
+        self._report(calls)
+        self._steady = True
+        await self._sleep(self._plan.duration)
+        self._report(calls)
+        self._steady = False
+        await self._hang_up_all()
+
+    async def _short(self, calls: Calls) -> None:
+        """One call after the other begins, and each is soon over."""
+        begun, number = perf_counter(), 0
+        while (at := number / self._plan.cps) < self._plan.duration:
+            await self._sleep(begun + at - perf_counter())
+            if self._stop.is_set():
+                break
+            if len(self._held) < self._plan.calls:
+                hang_up = self._begin(calls)
+                self._loop.call_later(random.uniform(*_SHORT_S), _settle, hang_up)
+            else:
+                self.figures.error("held back", "as many calls as --calls allows were up already")
+            number += 1
+        await self._hang_up_all()
+
+    async def _hang_up_all(self) -> None:
+        """At the pace at which the calls began; at once, it would measure something else."""
+        begun = perf_counter()
+        for number, hang_up in enumerate(list(self._held.values())):
+            if not hang_up.done():
+                await asyncio.sleep(max(0.0, begun + number / self._plan.cps - perf_counter()))
+                _settle(hang_up)
+        if self._held:
+            await asyncio.wait(self._held)
+
+    def _begin(self, calls: Calls) -> asyncio.Future[None]:
+        hang_up: asyncio.Future[None] = self._loop.create_future()
+        task = self._loop.create_task(calls.hold(hang_up))
+        self._held[task] = hang_up
+        task.add_done_callback(self._done)
+        return hang_up
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        del self._held[task]
+        if not task.cancelled():
+            task.result()  # what went wrong in here shows
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, unless it is to stop."""
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), seconds)
+
+    # What is told.
+
+    async def _each_second(self, calls: Calls) -> None:
+        begun = self._loop.time()
+        while True:
+            self._seconds += 1
+            await asyncio.sleep(begun + self._seconds - self._loop.time())
+            self._report(calls)
+
+    def _report(self, calls: Calls) -> None:
+        calls.exchange.requests.clear()
+        figures, self.figures = self.figures, Figures()
+        cpu, self._cpu = self._cpu, process_time()
+        told_at, self._told_at = self._told_at, perf_counter()
+        self._tell(
+            Second(
+                at=self._seconds,
+                calls=calls.up,
+                steady=self._steady,
+                wall=self._told_at - told_at,
+                cpu=self._cpu - cpu,
+                figures=figures,
+            )
+        )
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def main() -> int:
+    """What a process of a load test runs. Exits with 2 and a sentence where it cannot begin."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started us ends us properly
+    plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=Plan)
+    # Few of our objects form circles: looking for those often would make us late.
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_run(plan))
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        return None
+    return uvloop.new_event_loop
+
+
+async def _run(plan: Plan) -> None:
+    worker = Worker(plan, _tell)
+    loop = asyncio.get_running_loop()
+    loop.add_reader(sys.stdin.fileno(), worker.stop)
+    try:
+        await worker.run()
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+
+
+def _tell(second: Second) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(second) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
