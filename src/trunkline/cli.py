@@ -57,6 +57,9 @@ _TlsCert = Annotated[
     str, typer.Option(help="certificate chain (PEM), to encrypt without a proxy in front")
 ]
 _TlsKey = Annotated[str, typer.Option(help="its private key")]
+_Tunnel = Annotated[
+    str, typer.Option(metavar="ngrok", help="make a public URL, by $NGROK_AUTHTOKEN (extra: ngrok)")
+]
 _Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="log more")]
 
 
@@ -193,6 +196,7 @@ def serve(
         str,
         typer.Option("--proxy", "-x", help="the public URL's host name alone, as Pipecat has it"),
     ] = "",
+    tunnel: _Tunnel = "",
     media_port: _MediaPort = 0,
     media_url: _MediaUrl = "",
     tls_cert: _TlsCert = "",
@@ -210,23 +214,25 @@ def serve(
     """
     from .server import create_app
     from .server.run import serve as run_server
+    from .server.tunnel import public
 
     _log_to_stderr(verbose)
     media: dict[str, object] = {"media_port": media_port, "media_url": media_url.rstrip("/")}
     tls = {"tls_cert": tls_cert, "tls_key": tls_key}
     settings = _settings(public_url, simulator, port, proxy, **media, **tls)
-    application = create_app(load_bot(bot), settings)
+    the_bot = load_bot(bot)
 
     async def go() -> int:
-        await run_server(
-            application,
-            host,
-            port,
-            drain_timeout=settings.drain_timeout,
-            max_message=settings.max_message,
-            media_port=settings.media_port,
-            tls=_tls(settings),
-        )
+        async with public(settings, tunnel, port, domain=public_url or proxy):
+            await run_server(
+                create_app(the_bot, settings),
+                host,
+                port,
+                drain_timeout=settings.drain_timeout,
+                max_message=settings.max_message,
+                media_port=settings.media_port,
+                tls=_tls(settings),
+            )
         return 0
 
     _run(go)

@@ -3,11 +3,10 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 
-import httpx
 import pytest
+from processes import free_port, ready
 
 from trunkline import carriers
 from trunkline.media.formats import L16_8K
@@ -23,23 +22,6 @@ async def bot(call):
 """
 
 pytestmark = pytest.mark.process
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-async def ready(url, process):
-    async with httpx.AsyncClient(trust_env=False) as client:
-        for _ in range(600):
-            assert process.returncode is None, (await process.stderr.read()).decode()
-            try:
-                return (await client.get(f"{url}/health/ready")).json()
-            except httpx.TransportError:
-                await asyncio.sleep(0.05)
-    raise AssertionError("the server does not start")
 
 
 @pytest.mark.parametrize("carrier", carriers.names()[:1])
