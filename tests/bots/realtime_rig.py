@@ -35,8 +35,12 @@ class Kitchen:
         if "Go on from there" in instructions:
             said = instructions.partition("“")[2].partition("”")[0]
             return [STORY.partition(said)[2] or "yes"]
-        if last is None or "goodbye" in instructions or "still there" in instructions:
-            return [GREETING if last is None else "goodbye"]
+        if "still there" in instructions:
+            return ["are you still there"]
+        if "goodbye" in instructions:
+            return ["goodbye"]
+        if last is None:
+            return [GREETING]
         if last.type == "function_call_output":
             return [last.output]
         if "story" in words:
@@ -56,7 +60,9 @@ async def book(people: int) -> str:
 class Restaurant:
     """Service, bot and server around one phone; ``turns`` is what the bot told of."""
 
-    def __init__(self, carrier, *, model=None, service=None, phone=None, **given):
+    def __init__(
+        self, carrier, *, model=None, service=None, phone=None, refusals=(), wrap=None, **given
+    ):
         self.tones = Tones()
         self.tones.sound(STORY, L16_8K)
         self.model = model or Kitchen()
@@ -66,6 +72,7 @@ class Restaurant:
             speak=getattr(self.model, "speak", self.tones.speak),
             **(service or {}),
         )
+        self.service.refuse(*refusals)
         self.turns = []
         self.calls = []
         self.bot = Realtime(
@@ -75,7 +82,7 @@ class Restaurant:
                 "tools": [book, hang_up],
                 "api_key": "key",
                 "url": URL,
-                "connect": self.service.connect,
+                "connect": wrap(self.service.connect) if wrap else self.service.connect,
                 "on_turn": lambda call, turn: self.turns.append(turn),
                 **given,
             },

@@ -35,7 +35,7 @@ class Responses:
 
     def __init__(self, instructions: str) -> None:
         self.voiced = False
-        """Whether anything came of the one under way."""
+        """Whether anything came of the one under way, or to come."""
         self.counts = dict.fromkeys(("responses", "failures", "tokens_in", "tokens_out"), 0)
         self._instructions = instructions
         self._wanted: CreateResponse | None = None  # to be asked for, when that is possible
@@ -91,7 +91,6 @@ class Responses:
         """A response has begun."""
         self._expecting = False
         self._active = response_id
-        self.voiced = False
         self.counts["responses"] += 1
 
     def done(self, response: ResponseOver, now: float) -> None:
@@ -148,6 +147,7 @@ class Responses:
 
     def _expect(self, now: float) -> None:
         self._expecting = True
+        self.voiced = False
         self._owed_at = now
 
     def _fail(self, response: ResponseOver, now: float) -> None:

@@ -414,7 +414,7 @@ class RealtimeSession:
         for at in range(0, len(audio), size):
             until = at + size
             # The words run ahead of the sound.
-            ahead = len(words) * min(len(audio), until + size) // len(audio)
+            ahead = -(-len(words) * min(len(audio), until) // len(audio))
             if delta := " ".join(words[len(item.text.split()) : ahead]):
                 delta = f" {delta}" if item.text else delta
                 item.text += delta
