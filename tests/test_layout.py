@@ -35,7 +35,7 @@ LAYERS = [
     ["sim"],
     ["bots"],
     ["adapters", "pipecat", "testing"],
-    ["doctor"],
+    ["doctor", "services"],
     ["demo", "cli", "__main__"],
 ]
 # What may wait, sleep, log or open a socket; everything else is pure.
@@ -51,6 +51,7 @@ IMPURE = {
     "cli",
     "demo",
     "doctor",
+    "services",
     "call",
     "feed",
     "utterance",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 import typer
 
 from .errors import ConfigError, TrunklineError
+from .services import services
 from .sim.load.command import load
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ _Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="log more")]
 
 
 app.command()(load)
+app.command()(services)
 
 
 def main(arguments: list[str] | None = None) -> None:

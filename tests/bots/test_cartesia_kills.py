@@ -6,7 +6,7 @@ the caller hears an apology and is hung up on. Nothing is ever left behind.
 
 import asyncio
 import random
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
@@ -95,7 +95,7 @@ def longest_pause(lived):
     The greeting comes from memory, so only what follows can suffer. Turns are 1.5 s apart.
     """
     words = speech(lived.call.heard, 8000)
-    gaps = [after.start - before.end for before, after in zip(words, words[1:], strict=False)]
+    gaps = [after.start - before.end for before, after in pairwise(words)]
     return max((gap - 0.07 for gap in gaps if gap < 1.5), default=0.0)
 
 

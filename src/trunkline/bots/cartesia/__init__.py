@@ -69,6 +69,8 @@ class CartesiaBot:
         on_turn: told of each turn of each call.
         connect: opens sockets.
 
+    ``rating`` and ``connect`` may be set until the first call.
+
     Raises:
         ConfigError: no key, or no voice.
     """
@@ -102,12 +104,12 @@ class CartesiaBot:
             raise ConfigError("CARTESIA_URL begins with wss:// or ws://")
         self._account = Account(key, where.rstrip("/"))
         self._voice = Voice(name, model, language)
-        self._connect = connect
+        self.connect = connect
         self._greeting = greeting
         self._turns = turns
         self._eager = eager
         self._stt_model = stt_model
-        self._rating = rating
+        self.rating = rating
         self._on_turn = on_turn
         self._memory: Memory = {}
         self._remember = frozenset(sentences(greeting))
@@ -157,7 +159,7 @@ class CartesiaBot:
             self._account,
             self._voice,
             audio,
-            self._connect,
+            self.connect,
             memory=self._memory,
             remember=self._remember,
             call=call,
@@ -168,7 +170,7 @@ class CartesiaBot:
             return TurnsListener(
                 self._account,
                 call.audio_in,
-                self._connect,
+                self.connect,
                 model=self._stt_model,
                 eager=self._eager,
                 call=call.id,
@@ -176,10 +178,10 @@ class CartesiaBot:
         return ManualListener(
             self._account,
             call.audio_in,
-            self._connect,
+            self.connect,
             model=self._stt_model,
             language=self._voice.language,
-            rating=self._rating,
+            rating=self.rating,
             call=call.id,
         )
 
