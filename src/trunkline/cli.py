@@ -18,16 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 import typer
 
 from .errors import ConfigError, TrunklineError
-from .services import services
+from .services import ears, services, voice
 from .sim.load.command import load
 
 if TYPE_CHECKING:
     from .call import Bot
     from .config import Settings
-    from .media.formats import AudioFormat
     from .server.run import Tls
-    from .sim.caller import Speaker
-    from .sim.one_call import Ears
 
 __all__ = ["app", "load_bot", "main"]
 
@@ -370,7 +367,7 @@ def call(
 
     name = found.get(carrier).name if carrier else found.names()[0]
     steps = plan(wav or (), say or (), script)
-    speaker, ears = _voice(), _ears()
+    mouth, pen = voice(), ears()
     _run(
         lambda: one_call(
             url,
@@ -378,8 +375,8 @@ def call(
             steps,
             out,
             Console(),
-            speaker=speaker,
-            ears=ears,
+            speaker=mouth,
+            ears=pen,
             rest_port=rest_port,
             via=via,
         )
@@ -427,7 +424,7 @@ def answer(
     if outcome not in list(Outcome):
         raise ConfigError(f"--outcome is one of {', '.join(Outcome)}")
     steps = plan(wav or (), say or (), script, called=True)
-    speaker, ears = _voice(), _ears()
+    mouth, pen = voice(), ears()
     _run(
         lambda: answer_call(
             url,
@@ -435,36 +432,13 @@ def answer(
             steps,
             out,
             Console(),
-            speaker=speaker,
-            ears=ears,
+            speaker=mouth,
+            ears=pen,
             rest_port=rest_port,
             callee=Callee(outcome=Outcome(outcome), machine=machine),
             wait=wait,
         )
     )
-
-
-def _ears() -> Ears | None:
-    """What writes down what the caller heard, where the engine is installed."""
-    if importlib.util.find_spec("faster_whisper") is None:
-        return None
-    from .bots.whisper import Whisper
-
-    return Whisper().transcribe
-
-
-def _voice() -> Speaker | None:
-    """The caller's voice for words, where the engine is installed."""
-    if importlib.util.find_spec("hibari") is None:
-        return None
-    from .bots.hibari import Hibari
-
-    voice = Hibari()
-
-    async def speak(text: str) -> tuple[bytes, AudioFormat]:
-        return b"".join([chunk async for chunk in voice.speak(text)]), voice.format
-
-    return speak
 
 
 @app.command()

@@ -1,20 +1,25 @@
-"""The command ``trunkline services``: speech services simulated on ports, for bots elsewhere.
+"""The offline engines in the parts that the command line plays: callers, and speech services.
 
-They hear and speak by the offline engines. What they play is in ``trunkline.sim.services``.
+``trunkline services`` plays services on ports, for bots elsewhere; what they play is in
+``trunkline.sim.services``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from .bots.hibari import Hibari
     from .media.formats import AudioFormat
+    from .sim.caller import Speaker
+    from .sim.one_call import Ears
     from .sim.services.cartesia import Cartesia
 
-__all__ = ["offline_cartesia", "services"]
+__all__ = ["ears", "offline_cartesia", "services", "voice"]
 
 _Port = Annotated[int, typer.Option(help="where Cartesia's sockets are")]
 _Latency = Annotated[float, typer.Option(help="ms that every message takes on its way")]
@@ -61,14 +66,40 @@ async def offline_cartesia() -> Cartesia:
     from .media.transcode import convert
     from .sim.services.cartesia import Cartesia
 
-    ears, voice = Whisper(), Hibari()
-    await asyncio.gather(ears.warm_up(), voice.warm_up())
+    whisper, hibari = Whisper(), Hibari()
+    await asyncio.gather(whisper.warm_up(), hibari.warm_up())
 
     async def hear(audio: bytes, form: AudioFormat) -> str:
-        return await ears.transcribe(convert(audio, form, L16_16K))
+        return await whisper.transcribe(convert(audio, form, L16_16K))
 
     async def speak(text: str, form: AudioFormat) -> bytes:
-        said = b"".join([chunk async for chunk in voice.speak(text)])
-        return convert(said, voice.format, form)
+        return convert(await _said(hibari, text), hibari.format, form)
 
     return Cartesia(hear, speak)
+
+
+def ears() -> Ears | None:
+    """What writes down what a caller heard, where the engine is installed."""
+    if importlib.util.find_spec("faster_whisper") is None:
+        return None
+    from .bots.whisper import Whisper
+
+    return Whisper().transcribe
+
+
+def voice() -> Speaker | None:
+    """A caller's voice for words, where the engine is installed."""
+    if importlib.util.find_spec("hibari") is None:
+        return None
+    from .bots.hibari import Hibari
+
+    hibari = Hibari()
+
+    async def speak(text: str) -> tuple[bytes, AudioFormat]:
+        return await _said(hibari, text), hibari.format
+
+    return speak
+
+
+async def _said(hibari: Hibari, text: str) -> bytes:
+    return b"".join([chunk async for chunk in hibari.speak(text)])
