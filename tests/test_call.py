@@ -42,6 +42,7 @@ class Line:
         self.time = 100.0
         self.wakes = 0
         self.asked = []
+        self.clears = 0
 
     def now(self):
         return self.time
@@ -51,6 +52,7 @@ class Line:
 
     def clear(self):
         self.playout.clear(self.time)
+        self.clears += 1
 
     async def hang_up(self, *, after_playback):
         self.asked.append(("hang_up", after_playback))
@@ -531,6 +533,23 @@ def test_secret_keys_reach_nobody_else(secret):
     assert run_virtual(main()) == "42"
     others = [] if secret else [Digit("4"), Digit("2"), Digit("#")]
     assert seen == [*others, Digit("9")]
+
+
+@pytest.mark.parametrize("secret", [False, True])
+def test_the_first_key_stops_what_is_being_said(secret):
+    call, line = make()
+    call.happened(Digit("1"))  # before: not for us
+
+    async def main():
+        assert await collect(call, "", first_timeout=3, clear=True) == ("", 3)
+        assert line.clears == 0
+        await collect(call, "42#", secret=secret, clear=True)
+        assert line.clears == 1
+        await collect(call, "42#", secret=secret)
+        await collect(call, "#", secret=secret, clear=True)
+        assert line.clears == 2
+
+    run_virtual(main())
 
 
 def test_two_may_collect_at_once():

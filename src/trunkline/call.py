@@ -301,12 +301,12 @@ class Call:
         first_timeout: float = 10.0,
         next_timeout: float = 4.0,
         secret: bool = False,
+        clear: bool = False,
     ) -> str:
         """Wait for keys and return them, without the terminator.
 
         Ends with ``count`` keys, with the terminator, or when no further key comes in time, and
-        with what there is when the call ends. Speech goes on meanwhile: clear it on the first
-        key if that is wanted.
+        with what there is when the call ends. Speech goes on meanwhile, and its time counts.
 
         Args:
             count: how many keys at most; ``None`` for as many as come.
@@ -315,6 +315,7 @@ class Call:
             next_timeout: seconds each further key may take.
             secret: keep the keys from everybody else who watches this call (a transcript, a
                 record); they are never logged, secret or not.
+            clear: stop speaking at the first key.
 
         Raises:
             CallEnded: the call was over before.
@@ -332,6 +333,8 @@ class Call:
             while count is None or len(keys) < count:
                 async with asyncio.timeout(next_timeout if keys else first_timeout):
                     key = await anext(feed)
+                if clear and not keys:
+                    self.clear()
                 if key == terminator:
                     break
                 keys += key
