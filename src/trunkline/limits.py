@@ -6,6 +6,8 @@ session.
 
 from __future__ import annotations
 
+from math import inf
+
 from msgspec import Struct
 
 from .events import Audio
@@ -71,9 +73,9 @@ class Watch:
         """The name of the limit that has been reached; empty while none has."""
         return next((name for name, at in self._ends(connected) if now >= at), "")
 
-    def next(self, *, connected: bool) -> float | None:
-        """When the next limit is reached, if nothing happens until then."""
-        return min((at for _, at in self._ends(connected)), default=None)
+    def next(self, *, connected: bool) -> float:
+        """When the next limit is reached, if nothing happens until then; infinity: never."""
+        return min((at for _, at in self._ends(connected)), default=inf)
 
     def _ends(self, connected: bool) -> list[tuple[str, float]]:
         limits = self.limits

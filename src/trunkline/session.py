@@ -1,9 +1,10 @@
 """One call, from the first message on its socket to a hang-up that the carrier confirmed.
 
-A session joins a ``Call`` to whatever socket carries it at the moment. Three tasks at most: the
-reader (the server's own, in ``attach``), the driver (paces audio out, enforces limits, tears
-down) and the bot. The call outlives its socket: when that is lost, the driver waits a short while
-for the carrier to open another before it gives up.
+A session joins a ``Call`` to whatever socket carries it at the moment. Callbacks drive it: what
+comes is read, heard by the bot and answered in one go; an alarm paces audio out, enforces limits.
+The tasks are the reader (the server's own, in ``attach``), the bot and, at the end, the teardown.
+The call outlives its socket: when that is lost, the session waits a short while for the carrier to
+open another before it gives up.
 
 Closing a socket is not hanging up: whatever ends a session, the carrier is asked to end the call
 and then asked whether it did.
@@ -12,12 +13,13 @@ and then asked whether it did.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, Any
 
+from .alarm import Alarm
 from .call import Call
 from .carrier import Control, Hooks, Marks
 from .errors import CallEnded, RemoteProtocolError, TrunklineError
@@ -39,9 +41,10 @@ from .events import (
     Why,
 )
 from .limits import Limits, Watch
+from .link import Link
 from .media.playout import Playout
 from .media.tones import DtmfDetector
-from .sockets import Socket, SocketClosed
+from .sockets import MediaSocket, SocketClosed
 
 if TYPE_CHECKING:
     from .call import Bot
@@ -60,7 +63,6 @@ BOT_GRACE_S = 2.0
 """How long a bot may tidy up after its call has ended before it is cancelled."""
 TEARDOWN_S = 15.0
 """How long hanging up may take in all."""
-CLOSE_S = 0.5
 REATTACH_S = 10.0
 """How long a new socket may take after we asked for what ends the old one (keys, on some)."""
 MAX_REATTACHMENTS = 5
@@ -111,14 +113,16 @@ class Session:
         self._hooks = hooks
         self._on_over = on_over
         self._on_lost = on_lost
-        self._socket: Socket | None = None
-        self._stream: Stream[FromCaller, ToCaller] | None = None
-        self._outbox: deque[ToCaller] = deque()
-        self._waiter: asyncio.Future[None] | None = None
+        self._link: Link | None = None
+        self._taking = False
+        self._woken = False
+        self._alarm = Alarm(self._pump)
+        self._look_at = -inf
         self._reason: EndReason | None = None
         self._after_playback: tuple[EndReason, float] | None = None
         self._ending = self._loop.create_future()
-        self._closings: set[asyncio.Task[None]] = set()
+        self._over = self._loop.create_future()
+        self._errands: set[asyncio.Task[None]] = set()
         self._attachments = 0
         self._losses = 0
         self._junk = 0
@@ -132,13 +136,13 @@ class Session:
         self._returned: Why | None = None
         self._reattach_until = 0.0
         self._bot_task = self._loop.create_task(self._run_bot(), name=f"bot {info.call_id}")
-        self._driver = self._loop.create_task(self._drive(), name=f"call {info.call_id}")
+        self.wake()
 
     # The socket's side.
 
     async def attach(
         self,
-        socket: Socket,
+        socket: MediaSocket,
         stream: Stream[FromCaller, ToCaller],
         started: Started,
         rest: list[FromCaller],
@@ -146,49 +150,65 @@ class Session:
         """Read a socket until it ends. ``rest`` are events that came with its ``started``."""
         self._attachments += 1
         self._started = started
-        old, self._socket, self._stream = self._socket, socket, stream
+        patience = self._watch.limits.write
+        link = Link(socket, stream, patience, self.wake, self._lose, self._not_read)
+        old, self._link = self._link, link
         self._lost_until = None
         self._reattach_until = 0.0
         self._watch.joined(self.now())
         if self._returned is not None:
             self._transferred(self._returned)
             self._returned = None
-        self.wake()
+        self.look()
         if old is not None:
-            await _close(old, 1000, "replaced")
+            await old.close("replaced")
         for event in rest:
-            self._hear(event)
+            self._hear(event, self.now())
         try:
-            while self._socket is socket:
-                self._take(stream, await socket.receive())
+            await socket.deliver(partial(self._take, link))
         except SocketClosed as closed:
-            self._lose(socket, closed)
+            self._lose(link, closed)
         if self._reason is not None:
             await self.wait()
 
-    def _take(self, stream: Stream[FromCaller, ToCaller], message: str | bytes) -> None:
-        self._watch.message_at = self.now()
-        try:
-            events = stream.receive(message)
-        except RemoteProtocolError as error:
-            self._junk += 1
-            if self._junk == 1:
-                log.warning("message not understood", extra=self._who() | {"error": str(error)})
-            if self._junk > TOLERATED_JUNK:
-                self.finish(EndReason(Why.PROTOCOL, Who.CARRIER, str(error)))
+    def _take(self, link: Link, message: str | bytes) -> None:
+        if link is not self._link:
             return
-        for event in events:
-            self._hear(event)
+        now = self._watch.message_at = self.now()
+        try:
+            events = link.stream.receive(message)
+        except RemoteProtocolError as error:
+            self._misunderstood(error)
+            return
+        self._taking = True
+        try:
+            for event in events:
+                self._hear(event, now)
+        except Exception:
+            # What a bot listens with runs right here.
+            log.exception("bot failed", extra=self._who())
+            self.finish(EndReason(Why.BOT_ERROR, Who.BOT))
+        finally:
+            self._taking = False
+        if self._woken or link.stream.owes:
+            self._pump()
 
-    def _hear(self, event: FromCaller) -> None:
-        if isinstance(event, Audio):
-            self._watch.heard(event, self.call.audio_in, self.now())
+    def _misunderstood(self, error: RemoteProtocolError) -> None:
+        self._junk += 1
+        if self._junk == 1:
+            log.warning("message not understood", extra=self._who() | {"error": str(error)})
+        if self._junk > TOLERATED_JUNK:
+            self.finish(EndReason(Why.PROTOCOL, Who.CARRIER, str(error)))
+
+    def _hear(self, event: FromCaller, now: float) -> None:
+        if type(event) is Audio:
+            self._watch.heard(event, self.call.audio_in, now)
             self.call.heard(event)
             if self._tones is not None:
                 for key in self._tones.push(event.payload):
                     self.call.happened(Digit(key))
         elif isinstance(event, Mark):
-            self.playout.returned(event.name, self.now())
+            self.playout.returned(event.name, now)
             self.wake()
         elif isinstance(event, Stopped):
             self._stopped(event)
@@ -211,10 +231,15 @@ class Session:
         if event.call_id and event.call_id != self.info.call_id:
             self.finish(EndReason(Why.PROTOCOL, Who.CARRIER, "another call's start"))
 
-    def _lose(self, socket: Socket, closed: SocketClosed) -> None:
-        if socket is not self._socket:
+    def _not_read(self, link: Link) -> None:
+        if link is self._link:
+            log.warning("the carrier does not read", extra=self._who())
+            self.finish(EndReason(Why.NETWORK, Who.CARRIER, "write timed out"))
+
+    def _lose(self, link: Link, closed: SocketClosed) -> None:
+        if link is not self._link:
             return
-        self._socket = None
+        self._link = None
         if self._reason is not None or self._transfer is not None:
             return
         expected = Stopped not in self.carrier.hears and closed.code in (1000, 1001)
@@ -223,7 +248,7 @@ class Session:
             return
         log.warning("socket lost", extra=self._who() | {"code": closed.code})
         self._lost_until = max(self.now() + self._watch.limits.reattach, self._reattach_until)
-        self.wake()
+        self.look()
         self._on_lost(self)
 
     @property
@@ -255,12 +280,15 @@ class Session:
 
     def _detach(self) -> None:
         """Let go of the socket, if there is one; its reader ends when it is closed."""
-        socket, self._socket = self._socket, None
-        if socket is not None:
-            closing = self._loop.create_task(_close(socket, 1000, "replaced"))
-            self._closings.add(closing)
-            closing.add_done_callback(self._closings.discard)
-        self.wake()
+        link, self._link = self._link, None
+        if link is not None:
+            self._errand(link.close("replaced"))
+        self.look()
+
+    def _errand(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     # What a call asks of its line.
 
@@ -268,20 +296,23 @@ class Session:
         return self._loop.time()
 
     def wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if not self._woken:
+            self._woken = True
+            if not self._taking:
+                self._loop.call_soon(self._pump_if_woken)
 
     def clear(self) -> None:
-        self._outbox.clear()
+        if self._link is not None:
+            self._link.forget()
         if self.playout.clear(self.now()):
             self.say(Clear())
         self.wake()
 
     def say(self, event: Clear | Digits | Extra) -> bool:
-        if type(event) not in self.carrier.says or self._stream is None:
+        if type(event) not in self.carrier.says:
             return False
-        self._stream.send(event)
-        self.wake()
+        if self._link is not None:
+            self._link.say(event)
         return True
 
     async def hang_up(self, *, after_playback: bool) -> None:
@@ -337,7 +368,7 @@ class Session:
             reason = EndReason(Why.TRANSFERRED, Who.BOT, reason.raw)
         if self._reason is None:
             self._reason = reason
-            self.wake()
+            self._errand(self._tear_down())
 
     def _transferred(self, why: Why) -> bool:
         """Tell a bot that waits for a transfer how it ended; whether there is one."""
@@ -359,11 +390,11 @@ class Session:
         if self._after_playback is None:
             left = self.playout.left_ms(self.now()) / 1000
             self._after_playback = (reason, self.now() + left + PLAYBACK_GRACE_S)
-        self.wake()
+        self.look()
 
     async def wait(self) -> None:
         """Until all is torn down."""
-        await asyncio.wait([self._driver])
+        await asyncio.wait([self._over])
 
     async def _run_bot(self) -> None:
         try:
@@ -374,103 +405,92 @@ class Session:
         else:
             self._finish_after_playback(EndReason(Why.COMPLETED, Who.BOT))
 
-    # The driver.
+    # What drives it.
 
-    async def _drive(self) -> None:
+    def look(self) -> None:
+        """Something changed that may end the call or put its end off: have a look."""
+        self._look_at = -inf
+        self.wake()
+
+    def _pump_if_woken(self) -> None:
+        if self._woken:
+            self._pump()
+
+    def _pump(self) -> None:
+        """Send what is due, tell what was heard, end what has to end; and do so again in time."""
+        self._woken = False
+        if self._reason is not None:
+            return
+        now = self.now()
         try:
-            while self._reason is None:
-                now = self.now()
-                if self._socket is not None:
-                    self._outbox.extend(self.playout.due(now))
-                    await self._flush(self._socket)
-                for change in self.playout.changes(now):
-                    self.call.changed(change)
+            link = self._link
+            if link is not None and not link.stalled:
+                link.send(self.playout.due(now))
+            self._tell(now)
+            if now >= self._look_at or self._after_playback is not None:
                 self._enforce(now)
-                if self._reason is None:
-                    await self._pause(self._next(now))
+            if self._reason is None:
+                self._alarm.set(self._next(now))
         except Exception:
             log.exception("call failed", extra=self._who())
             self.finish(EndReason(Why.FAILED, Who.UNKNOWN))
-        finally:
-            await self._tear_down()
 
-    async def _flush(self, socket: Socket) -> None:
-        """Send what the stream owes and what is due.
-
-        Audio is encoded only when its turn comes, so that a ``clear`` in between overtakes it.
-        """
-        stream = self._stream
-        assert stream is not None
-        try:
-            while True:
-                messages = stream.outgoing()
-                if not messages:
-                    if not self._outbox:
-                        return
-                    stream.send(self._outbox.popleft())
-                    continue
-                async with asyncio.timeout(self._watch.limits.write):
-                    for message in messages:
-                        await socket.send(message)
-        except SocketClosed as closed:
-            self._lose(socket, closed)
-        except TimeoutError:
-            log.warning("the carrier does not read", extra=self._who())
-            self.finish(EndReason(Why.NETWORK, Who.CARRIER, "write timed out"))
-
-    def _next(self, now: float) -> float:
-        connected = self._socket is not None
-        times = [self._watch.next(connected=connected), self.playout.next_change(now)]
-        if connected:
-            times.append(self.playout.next_due(now))
-        times.append(self._lost_until)
-        if self._after_playback is not None:
-            times.append(self._after_playback[1])
-        return min(t for t in (*times, now + 60.0) if t is not None)
+    def _tell(self, now: float) -> None:
+        changes = self.playout.changes(now)
+        if changes:
+            spoke = self.call.speaking
+            for change in changes:
+                self.call.changed(change)
+            if spoke or self.call.speaking:
+                self._watch.speaking(now)
 
     def _enforce(self, now: float) -> None:
         if self.call.speaking:
             self._watch.speaking(now)
+        connected = self._link is not None
         if self._lost_until is not None and now >= self._lost_until:
             self.finish(EndReason(Why.NETWORK, Who.UNKNOWN, "socket lost"))
-        elif limit := self._watch.reached(now, connected=self._socket is not None):
+        elif limit := self._watch.reached(now, connected=connected):
             self.finish(EndReason(Why.LIMIT, Who.OPERATOR, limit))
         elif self._after_playback is not None:
             reason, deadline = self._after_playback
             if self.playout.left_ms(now) <= 0 or now >= deadline:
                 self.finish(reason)
+        times = [self._watch.next(connected=connected), self._lost_until or inf]
+        self._look_at = min(*times, self._after_playback[1] if self._after_playback else inf)
 
-    async def _pause(self, until: float) -> None:
-        self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(until, self.wake)
-        try:
-            await self._waiter
-        finally:
-            timer.cancel()
-            self._waiter = None
+    def _next(self, now: float) -> float:
+        change = self.playout.next_change(now)
+        at = self._look_at if change is None else min(change, self._look_at)
+        if self._link is None or self._link.stalled:
+            return at
+        due = self.playout.next_due(now)
+        return at if due is None else min(due, at)
 
     # Teardown.
 
     async def _tear_down(self) -> None:
-        reason = self._reason or EndReason(Why.FAILED, Who.UNKNOWN, "cancelled")
-        self._reason = reason
+        reason = self._reason
+        assert reason is not None
+        self._alarm.off()
         for change in self.playout.changes(self.now()):
             self.call.changed(change)
         self.call.over(reason)
         if not self._ending.done():
             self._ending.set_result(None)
-        if self._estimates_playback(reason):
+        played = self._after_playback is not None and self._after_playback[0] is reason
+        if played and self.carrier.marks is Marks.NONE:
             await asyncio.sleep(NO_MARK_MARGIN_S)
         await asyncio.gather(self._end_bot(), self._end_call())
-        if self._socket is not None:
-            await _close(self._socket, 1000, "")
-        over = {"why": reason.why.value, "by": reason.who.value, "confirmed": self.confirmed}
-        log.info("call over", extra=self._who() | over)
+        if self._link is not None:
+            await self._link.close()
+        log.info(
+            "call over",
+            extra=self._who()
+            | {"why": reason.why.value, "by": reason.who.value, "confirmed": self.confirmed},
+        )
+        self._over.set_result(None)
         self._on_over(self)
-
-    def _estimates_playback(self, reason: EndReason) -> bool:
-        waited = self._after_playback is not None and self._after_playback[0] is reason
-        return waited and self.carrier.marks is Marks.NONE
 
     async def _end_bot(self) -> None:
         await asyncio.wait([self._bot_task], timeout=BOT_GRACE_S)
@@ -491,9 +511,3 @@ class Session:
 
     def _who(self) -> dict[str, object]:
         return {"carrier": self.carrier.name, "call": self.info.call_id}
-
-
-async def _close(socket: Socket, code: int, reason: str) -> None:
-    with contextlib.suppress(TimeoutError, SocketClosed):
-        async with asyncio.timeout(CLOSE_S):
-            await socket.close(code, reason)

@@ -8,9 +8,10 @@ session knows none of them.
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Callable
+from typing import NoReturn, Protocol
 
-__all__ = ["MemorySocket", "Socket", "SocketClosed", "memory_sockets"]
+__all__ = ["MediaSocket", "MemorySocket", "Socket", "SocketClosed", "memory_sockets"]
 
 
 class SocketClosed(Exception):
@@ -46,8 +47,51 @@ class Socket(Protocol):
         ...
 
 
+class MediaSocket(Protocol):
+    """An open WebSocket that carries a call: nothing waits between what is read and the answer.
+
+    Only who writes faster than the other end reads has to wait.
+    """
+
+    async def receive(self) -> str | bytes:
+        """As ``Socket.receive``; not after ``deliver``."""
+        ...
+
+    async def deliver(self, sink: Callable[[str | bytes], None]) -> NoReturn:
+        """Call ``sink`` with each further message, right where it is read, until there is none.
+
+        Raises:
+            SocketClosed: there will be none.
+        """
+        ...
+
+    def write(self, message: str | bytes) -> bool:
+        """Send one message, without waiting.
+
+        Returns:
+            False where the peer does not read as fast as we write: ``drained`` is to be waited
+            for before anything else is written.
+
+        Raises:
+            SocketClosed: nobody is there to take it.
+        """
+        ...
+
+    async def drained(self) -> None:
+        """Wait until there is room to write again.
+
+        Raises:
+            SocketClosed: nobody is there to take anything.
+        """
+        ...
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """As ``Socket.close``."""
+        ...
+
+
 class MemorySocket:
-    """One end of an in-memory connection. ``peer`` is the other end."""
+    """One end of an in-memory connection, to be read in either way. ``peer`` is the other end."""
 
     peer: MemorySocket
 
@@ -64,10 +108,22 @@ class MemorySocket:
             raise message
         return message
 
+    async def deliver(self, sink: Callable[[str | bytes], None]) -> NoReturn:
+        while True:
+            sink(await self.receive())
+
     async def send(self, message: str | bytes) -> None:
+        self.write(message)
+
+    def write(self, message: str | bytes) -> bool:
         if self._closed or self.peer._closed:
             raise self._closed or SocketClosed(1006)
         self.peer._inbox.put_nowait(message)
+        return True
+
+    async def drained(self) -> None:
+        if self._closed:
+            raise self._closed
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         if self._closed is None:

@@ -67,6 +67,11 @@ class Stream(ABC, Generic[In, Out]):
             raise LocalProtocolError(f"{whose}'s socket never says {type(event).__name__}")
         self.put({**event.fields, tag: event.kind})
 
+    @property
+    def owes(self) -> bool:
+        """Whether messages are queued for the other end."""
+        return bool(self._queue)
+
     def outgoing(self) -> list[str | bytes]:
         """Hand out, once, the messages queued for the other end."""
         queue = self._queue

@@ -79,6 +79,7 @@ class Playout:
         lead_ms: float = LEAD_MS,
     ) -> None:
         self._audio = audio
+        self._sample_bytes = audio.sample_bytes
         self._whole = rule.whole
         self._full = audio.bytes_in(rule.ms)
         self._largest = max(1, audio.bytes_in(_LARGEST_MS) // self._full) * self._full
@@ -118,7 +119,7 @@ class Playout:
             return False
         if passage.ended:
             raise ValueError(f"passage {passage.id} has ended and takes no more audio")
-        if len(audio) % self._audio.sample_bytes:
+        if len(audio) % self._sample_bytes:
             raise ValueError(f"{len(audio)} bytes are not whole samples of {self._audio}")
         if audio:
             passage.add(audio)
@@ -208,8 +209,8 @@ class Playout:
         if not self._unsettled:
             return None
         passage = self._unsettled[0]
-        times = [at for at in (self._start_of(passage), self._end_of(passage)) if at < inf]
-        return max(now, min(times)) if times else None
+        at = min(self._start_of(passage), self._end_of(passage))
+        return None if at == inf else max(now, at)
 
     def heard_ms(self, passage: Passage, now: float) -> float:
         """Milliseconds of a passage that the caller has heard; final once played or cleared."""
@@ -289,6 +290,8 @@ class Playout:
     def _settle(self, now: float) -> None:
         while self._unsettled:
             passage = self._unsettled[0]
+            if passage.told and not passage.ended:
+                return
             over = self._end_of(passage) <= now
             start = self._start_of(passage)
             if start <= now or (over and passage.sent and not passage.told):
@@ -306,7 +309,7 @@ class Playout:
 
     def _end_of(self, passage: Passage) -> float:
         # When it is to be told that it was played, a mark being lost; infinity: not known.
-        if not passage.left or passage.unmarked:
+        if passage.unmarked or not passage.left:
             return inf
         if passage.mark:
             lost_at = self._playhead.lost_at(passage.mark)

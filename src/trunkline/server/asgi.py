@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+import asyncio
+from collections.abc import Callable, Coroutine, MutableMapping
+from typing import Any, NoReturn
 
 from ..sockets import SocketClosed
+from .eager import eagerly
 
 __all__ = ["AsgiSocket"]
 
 Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-SendMessage = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Coroutine[Any, Any, Message]]
+SendMessage = Callable[[Message], Coroutine[Any, Any, None]]
 
 
 class AsgiSocket:
-    """An accepted ASGI WebSocket as a ``Socket``.
+    """An accepted ASGI WebSocket as a ``MediaSocket``.
 
     Args:
         receive: the ASGI callable.
@@ -28,6 +30,7 @@ class AsgiSocket:
         self._send = send
         self._max_message = max_message
         self._closed: SocketClosed | None = None
+        self._sending: asyncio.Future[None] | None = None
 
     async def receive(self) -> str | bytes:
         if self._closed is not None:
@@ -43,21 +46,43 @@ class AsgiSocket:
             raise SocketClosed(1009, "message too big")
         return message
 
-    async def send(self, message: str | bytes) -> None:
+    async def deliver(self, sink: Callable[[str | bytes], None]) -> NoReturn:
+        while True:
+            sink(await self.receive())
+
+    def write(self, message: str | bytes) -> bool:
         if self._closed is not None:
             raise self._closed
         kind = "text" if isinstance(message, str) else "bytes"
+        # Servers hand it to the kernel at once, unless that has more than it takes.
+        self._sending = eagerly(self._send({"type": "websocket.send", kind: message}))
+        if not self._sending.done():
+            return False
+        self._sent()
+        return True
+
+    async def drained(self) -> None:
+        if self._sending is not None:
+            await asyncio.wait([self._sending])
+            self._sent()
+
+    def _sent(self) -> None:
+        sending, self._sending = self._sending, None
+        if sending is None:
+            return
         try:
-            await self._send({"type": "websocket.send", kind: message})
+            sending.result()
         except (OSError, RuntimeError) as error:
             # ASGI servers differ: OSError by the specification, RuntimeError in practice.
-            self._closed = SocketClosed(1006, str(error))
+            self._closed = self._closed or SocketClosed(1006, str(error))
             raise self._closed from error
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         if self._closed is not None:
             return
         self._closed = SocketClosed(code, reason)
+        if self._sending is not None:
+            self._sending.cancel()
         try:
             await self._send({"type": "websocket.close", "code": code, "reason": reason[:120]})
         except (OSError, RuntimeError):

@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import unquote
 
 from picows import (
@@ -46,12 +46,13 @@ CLOSE_S = 1.0
 """How long the other end may take to answer a close before the connection is cut."""
 READ_BUFFER = 2048
 """Bytes a connection reads into at first; it grows with the messages that come."""
+_TEXT, _BINARY = WSMsgType.TEXT, WSMsgType.BINARY
 # Whatever stands before is a proxy's or the public URL's.
 _PATH = re.compile(r"/(?P<carrier>[^/]+)/media(?:/(?P<token>[^/]+))?")
 
 
 class FastSocket(WSListener):
-    """An accepted picows WebSocket as a ``Socket``.
+    """An accepted picows WebSocket as a ``MediaSocket``.
 
     Args:
         opened: is called with the socket once it is open.
@@ -64,12 +65,12 @@ class FastSocket(WSListener):
         self._max_message = max_message
         self._transport: WSTransport | None = None
         self._inbox: deque[str | bytes] = deque()
-        self._waiter: asyncio.Future[None] | None = None
+        self._sink: Callable[[str | bytes], None] = self._keep
+        self._changed = asyncio.Event()
         self._closed: SocketClosed | None = None
         self._parts: list[bytes] = []
-        self._parts_kind = WSMsgType.BINARY
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._parts_kind = _BINARY
+        self._writable = True
 
     # The session's side.
 
@@ -77,20 +78,28 @@ class FastSocket(WSListener):
         while not self._inbox:
             if self._closed is not None:
                 raise self._closed
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._changed.wait()
         return self._inbox.popleft()
 
-    async def send(self, message: str | bytes) -> None:
+    async def deliver(self, sink: Callable[[str | bytes], None]) -> NoReturn:
+        while self._inbox:
+            sink(self._inbox.popleft())
+        self._sink = sink
+        while self._closed is None:
+            await self._changed.wait()
+        raise self._closed
+
+    def write(self, message: str | bytes) -> bool:
         if self._closed is not None or self._transport is None:
             raise self._closed or SocketClosed()
-        kind = WSMsgType.TEXT if isinstance(message, str) else WSMsgType.BINARY
-        self._transport.send(kind, message)
-        if not self._writable.is_set():
-            await self._writable.wait()
+        self._transport.send(_TEXT if isinstance(message, str) else _BINARY, message)
+        return self._writable
+
+    async def drained(self) -> None:
+        while not self._writable:
+            if self._closed is not None:
+                raise self._closed
+            await self._changed.wait()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         self._close(code, reason)
@@ -103,22 +112,24 @@ class FastSocket(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
-        if kind == WSMsgType.TEXT and frame.fin:
+        if self._closed is not None and kind != WSMsgType.CLOSE:
+            return
+        if kind == _TEXT and frame.fin:
             try:
                 message = frame.get_payload_as_utf8_text()
             except UnicodeDecodeError:
                 self._close(1007, "not UTF-8")
                 return
-            self._take(message)
-        elif kind == WSMsgType.BINARY and frame.fin:
-            self._take(frame.get_payload_as_bytes())
+            self._sink(message)
+        elif kind == _BINARY and frame.fin:
+            self._sink(frame.get_payload_as_bytes())
         elif kind == WSMsgType.CLOSE:
             code = frame.get_close_code()
             self._end(SocketClosed(code.value or 1005, frame.get_close_reason() or ""))
             if not transport.is_close_frame_sent:
                 transport.send_close(code or WSCloseCode.OK)
             transport.disconnect()
-        elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+        elif kind in (_TEXT, _BINARY, WSMsgType.CONTINUATION):
             self._take_part(kind, frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
@@ -127,17 +138,17 @@ class FastSocket(WSListener):
         self._transport = None
 
     def pause_writing(self) -> None:
-        self._writable.clear()
+        self._writable = False
 
     def resume_writing(self) -> None:
-        self._writable.set()
+        self._writable = True
+        self._wake()
 
     # Both.
 
-    def _take(self, message: str | bytes) -> None:
-        if self._closed is None:
-            self._inbox.append(message)
-            self._wake()
+    def _keep(self, message: str | bytes) -> None:
+        self._inbox.append(message)
+        self._wake()
 
     def _take_part(self, kind: WSMsgType, frame: WSFrame) -> None:
         """A piece of a message: carriers send none, but the protocol has them."""
@@ -148,9 +159,9 @@ class FastSocket(WSListener):
             self._close(1009, "message too big")
         elif frame.fin:
             whole, self._parts = b"".join(self._parts), []
-            text = self._parts_kind == WSMsgType.TEXT
+            text = self._parts_kind == _TEXT
             try:
-                self._take(whole.decode() if text else whole)
+                self._sink(whole.decode() if text else whole)
             except UnicodeDecodeError:
                 self._close(1007, "not UTF-8")
 
@@ -167,12 +178,12 @@ class FastSocket(WSListener):
     def _end(self, closed: SocketClosed) -> None:
         if self._closed is None:
             self._closed = closed
-        self._writable.set()
         self._wake()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        # A new event for the next wait: everybody now waiting looks again.
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
 
 class MediaListener:

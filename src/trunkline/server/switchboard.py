@@ -47,7 +47,7 @@ from ..limits import Limits
 from ..media.formats import AudioFormat
 from ..rest import Rest
 from ..session import Session
-from ..sockets import Socket, SocketClosed
+from ..sockets import MediaSocket, SocketClosed
 from ..web import Flow, Request, Response
 from .dialled import Dialled
 from .dialling import DIAL, Dialler
@@ -327,7 +327,7 @@ class Switchboard:
             log.warning("socket refused", extra={"carrier": carrier.name, "error": str(error)})
             raise
 
-    async def connect(self, carrier: Carrier, socket: Socket, ticket: Ticket | None) -> None:
+    async def connect(self, carrier: Carrier, socket: MediaSocket, ticket: Ticket | None) -> None:
         """Join an open socket to its call, until it ends. Closes it where it does not belong.
 
         ``ticket`` is what the token in the URL said; ``None`` where it rides in the stream.
@@ -350,7 +350,7 @@ class Switchboard:
             await session.attach(socket, stream, started, rest)
 
     async def _handshake(
-        self, carrier: Carrier, stream: Stream[FromCaller, ToCaller], socket: Socket
+        self, carrier: Carrier, stream: Stream[FromCaller, ToCaller], socket: MediaSocket
     ) -> tuple[Started, list[FromCaller]]:
         try:
             async with asyncio.timeout(self._handshake_timeout):

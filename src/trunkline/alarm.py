@@ -1,0 +1,40 @@
+"""A timer that is set anew all the time and rarely rings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+
+__all__ = ["Alarm"]
+
+
+class Alarm:
+    """Calls ``ring`` at the time it was set to, or earlier: who is called looks what is due.
+
+    An alarm that was set to a later time still rings at the earlier one, which costs less than a
+    new timer for each message.
+    """
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ring = ring
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = inf
+
+    def set(self, at: float) -> None:
+        """Ring at ``at`` seconds (the loop's) or before. Infinity sets nothing."""
+        if at < self._at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer, self._at = self._loop.call_at(at, self._rings), at
+
+    def off(self) -> None:
+        """Do not ring any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._at = None, inf
+
+    def _rings(self) -> None:
+        self._timer, self._at = None, inf
+        self._ring()
