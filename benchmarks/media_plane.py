@@ -9,7 +9,7 @@ mean little.
 - **CPU**: of the server's process, ms a second for each call;
 - **RSS**: what the server's memory grew by, KB for each call.
 
-Arguments: ``--listener asgi,fast --calls 40,500 --bot echo|wide|speak --seconds 8``.
+Arguments: ``--listener floor,asgi,fast --calls 40,500 --bot echo|wide|speak --seconds 8``.
 """
 
 from __future__ import annotations
@@ -66,6 +66,20 @@ async def bot(call):
 }
 
 
+# What is left when nothing is done with a message but sending it back: picows in a callback.
+FLOOR = """
+import asyncio, sys, picows, uvloop
+class Echo(picows.WSListener):
+    def on_ws_frame(self, transport, frame):
+        if frame.msg_type == picows.WSMsgType.TEXT:
+            transport.send(picows.WSMsgType.TEXT, frame.get_payload_as_bytes())
+async def main():
+    server = await picows.ws_create_server(lambda _: Echo(), "127.0.0.1", int(sys.argv[1]))
+    await server.serve_forever()
+uvloop.run(main())
+"""
+
+
 def pin(core: int) -> None:
     if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > core:
         os.sched_setaffinity(0, {core})
@@ -91,12 +105,14 @@ class Server:
         fast = listener == "fast"
         self.media_port = media if fast else self.port
         self.log = Path(self.folder.name) / "log"
+        serve = [
+            *(sys.executable, "-m", "trunkline", "serve", str(path), "--port", str(self.port)),
+            *("--simulator", f"http://127.0.0.1:{free_port()}"),
+            *(("--media-port", str(media)) if fast else ()),
+        ]
+        floor = [sys.executable, "-c", FLOOR, str(self.port)]
         self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "trunkline", "serve", str(path), "--port", str(self.port)),
-                *("--simulator", f"http://127.0.0.1:{free_port()}"),
-                *(("--media-port", str(media)) if fast else ()),
-            ],
+            floor if listener == "floor" else serve,
             env={**os.environ, "TRUNKLINE_SECRET": SECRET, "TRUNKLINE_MAX_CALLS": "10000"},
             stderr=self.log.open("w"),
             preexec_fn=lambda: pin(0),
@@ -252,7 +268,7 @@ async def measure(bot: str, listener: str, count: int, seconds: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--listener", default="asgi,fast")
+    parser.add_argument("--listener", default="floor,asgi,fast")
     parser.add_argument("--calls", default="40,500")
     parser.add_argument("--bot", default="echo")
     parser.add_argument("--seconds", type=float, default=6.0)

@@ -609,3 +609,20 @@ def test_a_call_that_asks_again_and_again_and_opens_no_socket_is_ended(name):
         return rig.bots[0].ended.why
 
     assert run(name, scene) == "network"
+
+
+@every_carrier
+def test_a_listener_that_fails_is_logged_once_and_the_call_hung_up(name, caplog):
+    async def bot(call):
+        call.listen(lambda chunk: 1 / 0)
+        await call.wait()
+
+    async def scene(rig):
+        _, socket, end = await rig.join()
+        await rig.say(socket, end, frame(rig), frame(rig))
+        await asyncio.sleep(1)
+        return rig.bots[0].ended
+
+    ended = run(name, scene, bot=bot)
+    assert (ended.why, ended.who) == ("bot_error", "bot")
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == ["bot failed"]

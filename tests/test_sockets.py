@@ -1,5 +1,7 @@
 """The in-memory pair keeps the promises of a socket."""
 
+import asyncio
+
 import pytest
 
 from trunkline.sim.clock import run_virtual
@@ -39,3 +41,25 @@ def test_what_was_sent_before_the_close_arrives_then_the_close():
             await left.receive()
 
     run_virtual(main())
+
+
+def test_is_delivered_to_a_function_until_it_closes():
+    async def main():
+        left, right = memory_sockets()
+        heard = []
+        assert left.write("a")
+        reader = asyncio.create_task(right.deliver(heard.append))
+        await asyncio.sleep(0)
+        assert left.write(b"b")
+        await left.drained()
+        await left.close(1001, "bye")
+        with pytest.raises(SocketClosed, match="1001 bye"):
+            await reader
+        for end in (left, right):
+            with pytest.raises(SocketClosed):
+                end.write("x")
+            with pytest.raises(SocketClosed):
+                await end.drained()
+        return heard
+
+    assert run_virtual(main()) == ["a", b"b"]

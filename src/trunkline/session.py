@@ -150,8 +150,8 @@ class Session:
         """Read a socket until it ends. ``rest`` are events that came with its ``started``."""
         self._attachments += 1
         self._started = started
-        patience = self._watch.limits.write
-        link = Link(socket, stream, patience, self.wake, self._lose, self._not_read)
+        write = self._watch.limits.write
+        link = Link(socket, stream, write, self.wake, self._lose, self._not_read)
         old, self._link = self._link, link
         self._lost_until = None
         self._reattach_until = 0.0
@@ -172,7 +172,7 @@ class Session:
             await self.wait()
 
     def _take(self, link: Link, message: str | bytes) -> None:
-        if link is not self._link:
+        if link is not self._link or self._reason is not None:
             return
         now = self._watch.message_at = self.now()
         try:
@@ -196,7 +196,7 @@ class Session:
     def _misunderstood(self, error: RemoteProtocolError) -> None:
         self._junk += 1
         if self._junk == 1:
-            log.warning("message not understood", extra=self._who() | {"error": str(error)})
+            log.warning("message not understood", extra=self._who(error=str(error)))
         if self._junk > TOLERATED_JUNK:
             self.finish(EndReason(Why.PROTOCOL, Who.CARRIER, str(error)))
 
@@ -316,11 +316,8 @@ class Session:
         return True
 
     async def hang_up(self, *, after_playback: bool) -> None:
-        reason = EndReason(Why.COMPLETED, Who.BOT)
-        if after_playback:
-            self._finish_after_playback(reason)
-        else:
-            self.finish(reason)
+        end = self._finish_after_playback if after_playback else self.finish
+        end(EndReason(Why.COMPLETED, Who.BOT))
         await asyncio.shield(self._ending)
 
     async def send_digits(self, digits: str) -> None:
@@ -424,13 +421,14 @@ class Session:
         now = self.now()
         try:
             link = self._link
-            if link is not None and not link.stalled:
+            sends = link is not None and not link.stalled
+            if link is not None and sends:
                 link.send(self.playout.due(now))
             self._tell(now)
             if now >= self._look_at or self._after_playback is not None:
                 self._enforce(now)
             if self._reason is None:
-                self._alarm.set(self._next(now))
+                self._alarm.set(min(self._look_at, self.playout.next(now, sends=sends)))
         except Exception:
             log.exception("call failed", extra=self._who())
             self.finish(EndReason(Why.FAILED, Who.UNKNOWN))
@@ -459,14 +457,6 @@ class Session:
         times = [self._watch.next(connected=connected), self._lost_until or inf]
         self._look_at = min(*times, self._after_playback[1] if self._after_playback else inf)
 
-    def _next(self, now: float) -> float:
-        change = self.playout.next_change(now)
-        at = self._look_at if change is None else min(change, self._look_at)
-        if self._link is None or self._link.stalled:
-            return at
-        due = self.playout.next_due(now)
-        return at if due is None else min(due, at)
-
     # Teardown.
 
     async def _tear_down(self) -> None:
@@ -484,11 +474,8 @@ class Session:
         await asyncio.gather(self._end_bot(), self._end_call())
         if self._link is not None:
             await self._link.close()
-        log.info(
-            "call over",
-            extra=self._who()
-            | {"why": reason.why.value, "by": reason.who.value, "confirmed": self.confirmed},
-        )
+        end = {"why": reason.why.value, "by": reason.who.value, "confirmed": self.confirmed}
+        log.info("call over", extra=self._who(**end))
         self._over.set_result(None)
         self._on_over(self)
 
@@ -509,5 +496,5 @@ class Session:
         except (TrunklineError, TimeoutError) as error:
             log.error("hang-up failed", extra=self._who() | {"error": str(error) or "timed out"})
 
-    def _who(self) -> dict[str, object]:
-        return {"carrier": self.carrier.name, "call": self.info.call_id}
+    def _who(self, **more: object) -> dict[str, object]:
+        return {"carrier": self.carrier.name, "call": self.info.call_id, **more}

@@ -212,6 +212,12 @@ class Playout:
         at = min(self._start_of(passage), self._end_of(passage))
         return None if at == inf else max(now, at)
 
+    def next(self, now: float, *, sends: bool = True) -> float:
+        """When ``changes`` or, where it ``sends``, ``due`` has something; infinity: unknown."""
+        change = self.next_change(now)
+        due = self.next_due(now) if sends else None
+        return min(inf if change is None else change, inf if due is None else due)
+
     def heard_ms(self, passage: Passage, now: float) -> float:
         """Milliseconds of a passage that the caller has heard; final once played or cleared."""
         heard = passage.heard
