@@ -1,15 +1,28 @@
 """Replies by a language model: the real client against a simulated service."""
 
 import asyncio
+import json
+from typing import Annotated
 
 import httpx
 import openai
 import pytest
+from msgspec import Meta
 
-from trunkline.bots.chat import CUT, FIRST_S, NEXT_S, NOT_UNDERSTOOD, ChatError, chat_reply
+from trunkline.bots.chat import (
+    CUT,
+    FIRST_S,
+    NEXT_S,
+    NOT_UNDERSTOOD,
+    ROUNDS,
+    ChatError,
+    chat_reply,
+)
 from trunkline.bots.chat import messages as told
 from trunkline.bots.conversation import Conversation
+from trunkline.bots.realtime.tools import GOODBYE, TOOL_S, Goodbye, transfer
 from trunkline.bots.turns import Reply, Turn, TurnState
+from trunkline.call import Call
 from trunkline.errors import ConfigError
 from trunkline.events import Who
 from trunkline.sim.clock import run_virtual
@@ -126,8 +139,16 @@ def test_an_answer_may_be_empty_or_cut_short():
 )
 def test_a_model_can_end_the_call(answer, last):
     pieces, _, _ = said(lambda _: answer)
-    assert "".join(pieces[:-1]) == answer.text
-    assert pieces[-1] == last
+    *words, end, final = pieces
+    assert "".join(words) == answer.text
+    assert (end, final) == (Reply(), last)
+
+
+def test_a_model_that_may_not_end_the_call_cannot():
+    answers = [Said(uses=(Use("hang_up"),)), "Well, then."]
+    pieces, _, service = said(lambda _: answers.pop(0), hang_up=False)
+    assert "".join(pieces[1:]) == "Well, then."
+    assert service.requests[1]["messages"][-1]["content"] == "There is no such tool."
 
 
 # --- what goes wrong ---
@@ -220,6 +241,96 @@ def test_key_and_place_come_from_the_environment(monkeypatch):
             return pieces
 
     assert "".join(asyncio.run(main())) == "Hi there."
+
+
+# --- tools ---
+
+
+async def table(people: int, day: Annotated[str, Meta(description="a weekday")] = "today") -> dict:
+    """Book a table."""
+    await asyncio.sleep(0.5)
+    return {"table": 4, "people": people, "day": day}
+
+
+async def leave() -> Goodbye:
+    """End it."""
+    return GOODBYE
+
+
+async def slow() -> str:
+    await asyncio.sleep(TOOL_S + 1)
+
+
+async def whose(call: Call) -> str:
+    return call.id
+
+
+def using(*answers, tools=(table, leave, slow, whose)):
+    """What a reply on a call gives when the service answers so, one after the other."""
+    answers = list(answers)
+    service = ChatService(lambda _: answers.pop(0))
+
+    async def scene(line):
+        reply = chat_reply(model="m", client=client(service), tools=tools).on(line.call)
+        pieces = [piece async for piece in reply("Hello", ())]
+        await asyncio.sleep(0.01)  # the client leaves iterators for the loop to close
+        return pieces
+
+    return on_a_line(scene), service
+
+
+def test_a_model_uses_functions():
+    pieces, service = using(
+        Said(text="One moment.", uses=(Use("table", '{"people": 2, "day": "Friday"}'),)),
+        "Table four.",
+    )
+    at = pieces.index(Reply())  # the moment is asked for before the table is looked for
+    assert ("".join(pieces[:at]), "".join(pieces[at + 1 :])) == ("One moment.", "Table four.")
+    tools = service.requests[0]["tools"]
+    assert [tool["function"]["name"] for tool in tools][-1] == "hang_up"
+    assert tools[0]["function"]["description"] == "Book a table."
+    assert tools[0]["function"]["parameters"]["required"] == ["people"]
+    told, result = service.requests[1]["messages"][-2:]
+    assert told["content"] == "One moment."
+    assert json.loads(result["content"]) == {"table": 4, "people": 2, "day": "Friday"}
+
+
+@pytest.mark.parametrize(
+    ("use", "told"),
+    [
+        (Use("table", '{"people": "many"}'), "Expected `int`, got `str`"),
+        (Use("table", '{"people": '), "truncated"),
+        (Use("chair"), "no such tool"),
+        (Use("slow"), "too long"),
+        (Use("whose"), "c1"),
+    ],
+)
+def test_what_went_wrong_with_a_tool_is_told_to_the_model(use, told):
+    pieces, service = using(Said(uses=(use,)), "Sorry.")
+    assert told in service.requests[1]["messages"][-1]["content"]
+    assert "".join(pieces[1:]) == "Sorry."
+
+
+def test_several_tools_may_be_used_at_once_and_one_may_end_the_call():
+    pieces, _ = using(Said(text="Bye.", uses=(Use("table", '{"people": 1}'), Use("leave"))))
+    assert pieces[-1] == Reply(hang_up=True)
+
+
+def test_a_model_that_only_uses_tools_is_given_up():
+    use = Said(uses=(Use("table", '{"people": 1}'),))
+    with pytest.raises(ChatError, match="never answers"):
+        using(*[use] * ROUNDS)
+
+
+def test_tools_want_to_know_the_call():
+    reply = chat_reply(model="m", api_key="k", tools=[table])
+    with pytest.raises(ConfigError, match=r"reply\.on\(call\)"):
+        reply("Hello", ())
+
+
+def test_a_tool_that_waits_for_the_ear_cannot_be_used():
+    with pytest.raises(ConfigError, match="transfer waits"):
+        chat_reply(model="m", api_key="k", tools=[transfer({"Ann": "+12025550123"})])
 
 
 # --- in a conversation ---

@@ -12,15 +12,17 @@ request is repeated before the first word is the client's ``max_retries``. No te
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
+from ..call import Call
 from ..errors import ConfigError, TrunklineError
 from ..events import Who
+from .realtime.tools import Tool, run
 from .speech import engine
 from .turns import History, Reply, Turn, TurnState
 
@@ -28,12 +30,23 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI, AsyncStream
     from openai.types.chat import ChatCompletionChunk
 
-__all__ = ["FIRST_S", "NEXT_S", "SYSTEM", "ChatError", "ChatReply", "chat_reply", "messages"]
+__all__ = [
+    "FIRST_S",
+    "NEXT_S",
+    "ROUNDS",
+    "SYSTEM",
+    "ChatError",
+    "ChatReply",
+    "chat_reply",
+    "messages",
+]
 
 FIRST_S = 10.0
 """How long the first token may take, with the client's retries."""
 NEXT_S = 5.0
 """How long each further one may take."""
+ROUNDS = 5
+"""How often the model may ask for tools before it must have answered."""
 
 SYSTEM = (
     "You are on the phone. Answer in one or two short sentences, as people speak: no lists, no "
@@ -54,29 +67,44 @@ class ChatError(TrunklineError):
     """The model's answer broke off or cannot be used."""
 
 
-class _Call(Struct):
-    """A tool call, as it comes together."""
+class _Use(Struct):
+    """The use of a tool, as it comes together."""
 
     id: str = ""
     name: str = ""
     arguments: str = ""
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """What it was, as the model is told it; services refuse what is no JSON."""
+        try:
+            msgspec.json.decode(self.arguments)
+            arguments = self.arguments
+        except msgspec.DecodeError:
+            arguments = "{}"
+        function = {"name": self.name, "arguments": arguments}
+        return {"id": self.id, "type": "function", "function": function}
 
 
 class _Goodbye(Struct):
     goodbye: str = ""
 
 
-_HANG_UP: dict[str, Any] = {
-    "name": "hang_up",
-    "description": "End the phone call, when there is no more to say. Say goodbye before, in the "
-    "same turn.",
-    "parameters": {
+def _function(name: str, description: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    function = {"name": name, "description": description, "parameters": parameters}
+    return {"type": "function", "function": function}
+
+
+_HANG_UP = _function(
+    "hang_up",
+    "End the phone call, when there is no more to say. Say goodbye before, in the same turn.",
+    {
         "type": "object",
         "properties": {
             "goodbye": {"type": "string", "description": "Your last words, if not said yet."}
         },
     },
-}
+)
 
 
 def messages(text: str, history: History, system: str) -> list[dict[str, Any]]:
@@ -110,7 +138,7 @@ class _Round(Struct):
     """What the model has made in one request so far."""
 
     text: str = ""
-    calls: dict[int, _Call] = msgspec.field(default_factory=dict[int, _Call])
+    uses: dict[int, _Use] = msgspec.field(default_factory=dict[int, _Use])
     finish: str = ""
 
     def add(self, chunk: ChatCompletionChunk) -> str:
@@ -120,14 +148,20 @@ class _Round(Struct):
         choice = chunk.choices[0]
         self.finish = choice.finish_reason or self.finish
         for part in choice.delta.tool_calls or ():
-            call = self.calls.setdefault(part.index, _Call())
-            call.id = part.id or call.id
+            use = self.uses.setdefault(part.index, _Use())
+            use.id = part.id or use.id
             if part.function is not None:
-                call.name += part.function.name or ""
-                call.arguments += part.function.arguments or ""
+                use.name += part.function.name or ""
+                use.arguments += part.function.arguments or ""
         new = choice.delta.content or ""
         self.text += new
         return new
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """What it was, as the model is told it."""
+        uses = [use.message for use in self.uses.values()]
+        return {"role": "assistant", "content": self.text or None, "tool_calls": uses}
 
 
 def chat_reply(
@@ -138,6 +172,7 @@ def chat_reply(
     base_url: str | None = None,
     api_key: str | None = None,
     hang_up: bool = True,
+    tools: Sequence[Tool | Callable[..., Awaitable[object]]] = (),
     first_s: float = FIRST_S,
     next_s: float = NEXT_S,
     options: Mapping[str, Any] | None = None,
@@ -151,18 +186,21 @@ def chat_reply(
         base_url: where the service is; by default ``OPENAI_BASE_URL``, or OpenAI's own.
         api_key: by default ``OPENAI_API_KEY``.
         hang_up: whether the model may end the call.
+        tools: async functions that the model may use, described by their names, docstrings and
+            annotations; see ``Tool.of``. With tools, give each conversation ``reply.on(call)``.
         first_s: seconds its first token may take, retries included.
         next_s: seconds each further one may take.
         options: more for each request: ``temperature``, ``max_completion_tokens`` …
 
     Raises:
-        ConfigError: the ``openai`` package or the key is missing.
+        ConfigError: the ``openai`` package or the key is missing, or a tool cannot be used.
     """
     return ChatReply(
         client or _client(base_url, api_key),
         model=model,
         system=system,
         hang_up=hang_up,
+        tools=[tool if isinstance(tool, Tool) else Tool.of(tool) for tool in tools],
         deadlines=(first_s, next_s),
         options=options or {},
     )
@@ -186,6 +224,7 @@ class ChatReply:
         model: str,
         system: str,
         hang_up: bool,
+        tools: Sequence[Tool],
         deadlines: tuple[float, float],
         options: Mapping[str, Any],
     ) -> None:
@@ -194,24 +233,78 @@ class ChatReply:
         self._system = system
         self._deadlines = deadlines
         self._options = dict(options)
+        self._may_hang_up = hang_up
+        self._tools = {tool.name: tool for tool in tools}
+        if late := [tool.name for tool in tools if tool.after_playback]:
+            raise ConfigError(f"{late[0]} waits until all is said, which a chat reply cannot")
+        functions = [_function(tool.name, tool.description, tool.parameters) for tool in tools]
         if hang_up:
-            self._options["tools"] = [{"type": "function", "function": _HANG_UP}]
+            functions.append(_HANG_UP)
+        if functions:
+            self._options["tools"] = functions
 
-    async def __call__(self, text: str, history: History) -> AsyncGenerator[str | Reply, None]:
+    def on(self, call: Call) -> Callable[[str, History], AsyncGenerator[str | Reply, None]]:
+        """The reply on this call, which its tools are given."""
+
+        def reply(text: str, history: History) -> AsyncGenerator[str | Reply, None]:
+            return self._reply(text, history, call)
+
+        return reply
+
+    def __call__(self, text: str, history: History) -> AsyncGenerator[str | Reply, None]:
         """The model's words as it makes them.
 
         Raises:
             ChatError: its answer broke off.
+            ConfigError: it has tools, and is on no call.
             TimeoutError: it fell silent.
             openai.OpenAIError: whatever else went wrong.
         """
-        round_ = _Round()
-        async with aclosing(self._ask(messages(text, history, self._system), round_)) as words:
-            async for word in words:
-                yield word
-        for call in round_.calls.values():
-            if call.name == "hang_up":
-                yield Reply("" if round_.text else _goodbye(call.arguments), hang_up=True)
+        if self._tools:
+            raise ConfigError("a reply with tools is given its call: reply.on(call)")
+        return self._reply(text, history, None)
+
+    async def _reply(
+        self, text: str, history: History, call: Call | None
+    ) -> AsyncGenerator[str | Reply, None]:
+        told = messages(text, history, self._system)
+        for _ in range(ROUNDS):
+            made = _Round()
+            async with aclosing(self._ask(told, made)) as words:
+                async for word in words:
+                    yield word
+            if not made.uses:
+                return
+            yield Reply()  # what was said is to be heard while tools work
+            results, last = await self._use(made, call)
+            if last is not None:
+                yield last
+                return
+            told += [made.message, *results]
+        raise ChatError("the model asks for tools, and never answers")
+
+    async def _use(
+        self, made: _Round, call: Call | None
+    ) -> tuple[list[dict[str, Any]], Reply | None]:
+        """Use the tools that were asked for.
+
+        Returns:
+            What to tell the model, and the last words, if the call is to end.
+        """
+        results: list[dict[str, Any]] = []
+        last: Reply | None = None
+        for use in made.uses.values():
+            tool = self._tools.get(use.name)
+            if tool is not None and call is not None:
+                content, goodbye = await run(tool, call, use.arguments)
+                last = Reply(hang_up=True) if goodbye else last
+            elif use.name == "hang_up" and self._may_hang_up:
+                content = "Said."
+                last = Reply("" if made.text else _goodbye(use.arguments), hang_up=True)
+            else:
+                content = "There is no such tool."
+            results.append({"role": "tool", "tool_call_id": use.id, "content": content})
+        return results, last
 
     async def close(self) -> None:
         """Close the client's connections; for a process that goes on without it."""
