@@ -291,8 +291,11 @@ def test_nothing_is_said_to_somebody_gone():
     async def scene(call, held):
         await call.hang_up()
         await held.say(*speech("Hello?", 1.0))
+        await held.say(OutputTransportMessageUrgentFrame({"eventType": "later"}))
+        await asyncio.sleep(0.1)
 
     call, held = on_call(scene)
+    assert held.before.errors == []
     assert audible_s(call.heard) == 0
     assert held.after.text == ""
 
