@@ -139,10 +139,13 @@ class Speaking(Endpoint):
         context.task.add_done_callback(lambda task: self._ended(context, task))
         return context
 
+    def _release(self, context: _Context) -> None:
+        if self._contexts.pop(context.id, None) is not None:
+            self._service.generating -= 1
+            self._over.add(context.id)
+
     def _ended(self, context: _Context, task: asyncio.Task[None]) -> None:
-        self._service.generating -= 1
-        self._over.add(context.id)
-        del self._contexts[context.id]
+        self._release(context)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, SocketClosed):
             self._service.broke(error)
@@ -163,6 +166,7 @@ class Speaking(Endpoint):
                 context.sent_ms += context.audio.ms_in(len(piece))
                 await self._timestamps(context, words, begun)
                 await asyncio.sleep(context.audio.ms_in(len(piece)) / 1000 / service.pace)
+        self._release(context)
         await self._send("done", done=True, status_code=206, context_id=context.id)
 
     async def _chunk(self, context: _Context, piece: bytes) -> None:
