@@ -126,6 +126,11 @@ class Exchange:
         self._gremlin = Gremlin(self.faults, "rest")
 
     @property
+    def name(self) -> str:
+        """The carrier's name."""
+        return self.carrier.name
+
+    @property
     def hooks(self) -> Hooks:
         """The server's webhook URLs, as they are set in this carrier's console."""
         return Hooks(f"{self.base}/{self.carrier.name}")

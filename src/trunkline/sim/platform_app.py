@@ -12,16 +12,15 @@ import contextlib
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, MutableMapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 
 from ..web import Request, Response
 from .deadline import deadline
-from .exchange import Exchange
 from .in_process import ASGIApp
 
-__all__ = ["platform_app", "serve"]
+__all__ = ["Platform", "platform_app", "serve"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -31,9 +30,26 @@ _LARGEST = 1 << 20
 _START_S = 10.0
 
 
-def platform_app(*exchanges: Exchange) -> ASGIApp:
+class Platform(Protocol):
+    """A simulated carrier's REST API: an ``Exchange``, as a rule."""
+
+    @property
+    def name(self) -> str:
+        """The carrier's name."""
+        ...
+
+    async def rest(self, request: Request) -> Response:
+        """Answer a request, with the URL the server meant.
+
+        Raises:
+            TimeoutError: it gets no answer.
+        """
+        ...
+
+
+def platform_app(*platforms: Platform) -> ASGIApp:
     """An ASGI application that answers for these carriers."""
-    by_name = {exchange.carrier.name: exchange for exchange in exchanges}
+    by_name = {platform.name: platform for platform in platforms}
 
     async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,8 +58,8 @@ def platform_app(*exchanges: Exchange) -> ASGIApp:
         carrier, _, rest = _raw_path(scope).removeprefix("/").partition("/")
         host, _, path = rest.partition("/")
         body = await _body(receive)
-        exchange = by_name.get(carrier)
-        if exchange is None or not host or body is None:
+        platform = by_name.get(carrier)
+        if platform is None or not host or body is None:
             await _answer(send, Response(413 if body is None else 404))
             return
         query = scope["query_string"].decode("latin-1")
@@ -54,7 +70,7 @@ def platform_app(*exchanges: Exchange) -> ASGIApp:
             body=body,
         )
         try:
-            response = await exchange.rest(request)
+            response = await platform.rest(request)
         except TimeoutError:
             while (await receive())["type"] != "http.disconnect":
                 continue

@@ -203,7 +203,6 @@ class InterruptingCaller(Caller):
         return self.silence
 
     def _interrupt(self, now: float) -> None:
-        self._figures().barge_ins += 1
         self._began = now
         self._next = 0
         if self._press is not None:

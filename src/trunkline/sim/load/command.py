@@ -53,6 +53,7 @@ _RestPort = Annotated[
     int, typer.Option(help="where the carrier's REST API answers: serve --simulator URL")
 ]
 _Json = Annotated[Path | None, typer.Option("--json", help="write everything measured here")]
+_Svg = Annotated[Path | None, typer.Option("--svg", help="draw the test here")]
 _MaxLate = Annotated[
     float | None, typer.Option(help="fail if the lateness p99 of frames is over so many ms")
 ]
@@ -82,6 +83,7 @@ def load(
     via: _Via = "",
     rest_port: _RestPort = 8099,
     json_file: _Json = None,
+    svg_file: _Svg = None,
     max_late_p99: _MaxLate = None,
     max_setup_p95: _MaxSetup = None,
     max_stop_p99: _MaxStop = None,
@@ -109,15 +111,21 @@ def load(
         late_p99=max_late_p99, setup_p95=max_setup_p95, stop_p99=max_stop_p99,
         errors=max_errors, underruns=max_underruns,
     )  # fmt: skip
-    raise typer.Exit(_test(plan, processes, pid or [], limits, json_file))
+    raise typer.Exit(_test(plan, processes, pid or [], limits, json_file, svg_file))
 
 
 def _test(
-    plan: Plan, processes: int, pids: list[int], limits: Limits, json_file: Path | None
+    plan: Plan,
+    processes: int,
+    pids: list[int],
+    limits: Limits,
+    json_file: Path | None,
+    svg_file: Path | None,
 ) -> int:
     """Run the test, report, and say how to exit."""
     from rich.console import Console
 
+    from .picture import picture
     from .report import as_json, print_report, progress
     from .run import run_load
 
@@ -131,4 +139,6 @@ def _test(
     print_report(result, limits, console)
     if json_file is not None:
         json_file.write_bytes(as_json(result, limits))
+    if svg_file is not None:
+        svg_file.write_text(picture(result, limits), "utf-8")
     return int(bool(limits.broken(result.summary)) or not result.summary.all.started)

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from ..stream import FRAME_MS
 from .histogram import Histogram
 
-__all__ = ["Figures", "Second"]
+__all__ = ["Figures", "Ready", "Second"]
 
 
 class Figures(Struct):
@@ -45,7 +45,6 @@ class Figures(Struct):
     frames_lost: int = 0
     frames_repeated: int = 0
     beeps_back: int = 0
-    barge_ins: int = 0
     gaps: int = 0
     gap_ms: float = 0.0
     errors: dict[str, int] = field(default_factory=dict[str, int])
@@ -76,7 +75,13 @@ class Figures(Struct):
                 setattr(self, name, mine + theirs)
 
 
-class Second(Struct):
+class Ready(Struct, tag=True):
+    """A process is about to begin; the REST API of its calls is at ``rest_url``, if it has one."""
+
+    rest_url: str
+
+
+class Second(Struct, tag=True):
     """What one process measured in one second, ``at`` seconds after the test began.
 
     ``calls`` are up; ``steady``: all of them were, throughout. ``wall`` is how many seconds it

@@ -41,8 +41,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     once all are up. (Short calls: begun at ``cps`` for ``duration``, at most ``calls`` at once.)
     ``url`` is the server's public URL, or a WebSocket's where ``direct``. ``inbound`` and
     ``outbound`` are the encodings of the caller's audio and of the server's. ``key`` is pressed
-    to barge in, where not empty. ``rest_port`` is where the carrier's REST API answers; ``number``
-    which of the processes this is.
+    to barge in, where not empty. ``rest_port`` is where the carrier's REST API answers.
     """
 
     carrier: str
@@ -59,7 +58,6 @@ class Plan(Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, str] = {}
     via: str = ""
     rest_port: int = 8099
-    number: int = 0
 
     def share(self, processes: int) -> list[Plan]:
         """The same test, dealt out to so many processes."""
@@ -69,11 +67,8 @@ class Plan(Struct, frozen=True, kw_only=True):
                 self,
                 calls=count,
                 cps=self.cps * count / self.calls,
-                rest_port=self.rest_port if processes == 1 else 0,
-                number=number,
             )
-            for number, count in enumerate(calls)
-            if count
+            for count in calls
         ]
 
 

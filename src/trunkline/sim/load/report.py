@@ -10,11 +10,12 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
+from ... import carriers
 from .plan import Scenario
 from .run import Result
 from .tally import Spread, Summary
 
-__all__ = ["Limits", "as_json", "findings", "print_report", "progress"]
+__all__ = ["Limits", "as_json", "findings", "headline", "print_report", "progress"]
 
 # What of this program's own shows that it, not the server, is at its limit.
 _OWN_LATE_MS = 5.0
@@ -56,6 +57,14 @@ def _too_many(what: str, value: int, limit: int | None) -> str:
     )
 
 
+def headline(result: Result) -> str:
+    """What was tested, in a line."""
+    plan, calls = result.plan, result.summary.calls
+    title = carriers.get(plan.carrier).title
+    where = "bare WebSocket" if plan.direct else "webhooks and media"
+    return f"{calls} calls at once · {title} · {plan.scenario.value} · {where}"
+
+
 def findings(result: Result) -> list[str]:
     """What a reader must know before believing the figures."""
     summary, found = result.summary, list[str]()
@@ -63,14 +72,8 @@ def findings(result: Result) -> list[str]:
         found.append("Stopped before its time: the figures are of what there was.")
     if not summary.all.started:
         found.append("No call got a media stream: nothing was measured.")
-    skipped = summary.steady.frames_skipped
-    if summary.own.p99 > _OWN_LATE_MS or summary.own_cores > _OWN_BUSY or skipped:
-        found.append(
-            "The load generator was the bottleneck: it was itself "
-            f"{summary.own.p99:.1f} ms late (p99) and took {summary.own_cores:.0%} of its core"
-            + (f", and left out {skipped} frames. " if skipped else ". ")
-            + "Give it more with --processes, a core of its own with taskset, or ask for less."
-        )
+    if bottleneck := _bottleneck(summary):
+        found.append(bottleneck)
     if summary.steady.beeps_back and not summary.steady.frames_back:
         found.append(
             "The echo was not the audio that was sent, bit for bit (resampled, or another "
@@ -78,6 +81,22 @@ def findings(result: Result) -> list[str]:
             "told from less."
         )
     return found
+
+
+def _bottleneck(summary: Summary) -> str:
+    """Whether this program, not the server, was at its limit, and what to do."""
+    skipped, busy = summary.steady.frames_skipped, summary.own_cores > _OWN_BUSY
+    if summary.own.p99 <= _OWN_LATE_MS and not busy and not skipped:
+        return ""
+    told = (
+        f"The load generator was the bottleneck: it was itself {summary.own.p99:.1f} ms late (p99)"
+    )
+    if skipped:
+        told += f", left out {skipped} frames,"
+    told += f" and used {summary.own_cores:.0%} of a core. "
+    if busy:
+        return told + "Give it more with --processes, or ask for less."
+    return told + "Others had the rest: give it a core of its own (taskset), or ask for less."
 
 
 # --- for people ------------------------------------------------------------------------------
@@ -98,11 +117,7 @@ def progress(calls: int, errors: int, second: Any) -> str:
 def print_report(result: Result, limits: Limits, console: Console) -> None:
     """Tables, what to know about them, and the verdict."""
     summary, plan = result.summary, result.plan
-    console.print(
-        f"\n[bold]{summary.calls} calls at once[/], {plan.carrier}, {plan.scenario.value}, "
-        f"{summary.minutes:.1f} call minutes measured",
-        highlight=False,
-    )
+    console.print(f"\n[bold]{headline(result)}[/]", highlight=False)
     console.print(_times(summary))
     console.print(_counts(summary, plan.scenario))
     for kind, count in summary.all.errors.items():
@@ -137,6 +152,7 @@ def _times(summary: Summary) -> Table:
 def _counts(summary: Summary, scenario: Scenario) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     every, steady = summary.all, summary.steady
+    table.add_row("measured", f"{summary.minutes:.1f} call minutes")
     table.add_row(
         "calls",
         f"{every.dialled} dialled, {every.started} streamed, {every.completed} completed, "
@@ -154,7 +170,8 @@ def _counts(summary: Summary, scenario: Scenario) -> Table:
             f"{steady.frames_repeated} repeated",
         )
     if scenario is Scenario.BARGEIN:
-        table.add_row("barge-ins", f"{steady.barge_ins}, {summary.stop.count} of them stopped")
+        not_stopped = every.errors.get("barge-in", 0)
+        table.add_row("barge-ins", f"{summary.stop.count} stopped the bot, {not_stopped} did not")
     if summary.server is not None:
         server = summary.server
         table.add_row(

@@ -16,10 +16,15 @@ from time import monotonic
 import msgspec
 from msgspec import Struct
 
+from ... import carriers
 from ...errors import ConfigError, TrunklineError
-from .figures import Second
+from ..deadline import Overdue
+from ..network import RealNetwork
+from ..platform_app import platform_app, serve
+from .figures import Ready, Second
 from .plan import Plan
 from .proc import Usage, can_look, usage
+from .rest import SharedPlatform
 from .tally import Summary, Tally, Usages
 
 __all__ = ["Result", "run_load"]
@@ -87,7 +92,8 @@ async def run_load(
         show: is told after every second of a process.
 
     Raises:
-        ConfigError: a process cannot begin, or there is no such ``pid``.
+        ConfigError: the port of the REST API is taken, or there is no such ``pid``.
+        TrunklineError: a process failed.
     """
     plans = plan.share(processes)
     tally, watch = Tally(len(plans)), _Watch(pids)
@@ -96,14 +102,19 @@ async def run_load(
     loop.add_signal_handler(signal.SIGINT, stopped.set)
     try:
         async with AsyncExitStack() as stack:
+            urls: list[str] = []
+            await _serve_rest(plan, urls, stack)
             children: list[_Child] = []
             for number, share in enumerate(plans):
                 children.append(await stack.enter_async_context(_Child(number, share)))
 
-            def take(number: int, second: Second) -> None:
-                tally.add(number, second)
-                watch.look(second.steady)
-                show(tally, second)
+            def take(number: int, told: Ready | Second) -> None:
+                if isinstance(told, Ready):
+                    urls.append(told.rest_url)
+                    return
+                tally.add(number, told)
+                watch.look(told.steady)
+                show(tally, told)
 
             ending = loop.create_task(_stop_all(stopped, children))
             try:
@@ -121,6 +132,23 @@ async def run_load(
         tally=tally,
         stopped=stopped.is_set(),
     )
+
+
+async def _serve_rest(plan: Plan, urls: list[str], stack: AsyncExitStack) -> None:
+    """Answer the server's REST requests, by what the processes answer at ``urls``."""
+    if plan.direct:
+        return
+    network = await stack.enter_async_context(RealNetwork())
+    app = platform_app(SharedPlatform(carriers.get(plan.carrier), network, urls))
+    try:
+        await stack.enter_async_context(serve(app, plan.rest_port))
+    except OSError as error:
+        if isinstance(error, Overdue):
+            raise
+        raise ConfigError(
+            f"port {plan.rest_port} for the carrier's REST API cannot be had: {error}; choose "
+            "another with --rest-port (and tell serve --simulator)"
+        ) from None
 
 
 async def _stop_all(stopped: asyncio.Event, children: Sequence[_Child]) -> None:
@@ -168,17 +196,15 @@ class _Child:
         assert self._process is not None and self._process.stdin is not None
         self._process.stdin.close()
 
-    async def follow(self, take: Callable[[int, Second], None]) -> None:
+    async def follow(self, take: Callable[[int, Ready | Second], None]) -> None:
         """Read what it measures until it has ended."""
         assert self._process is not None
         out, err = self._process.stdout, self._process.stderr
         assert out is not None and err is not None
         complaints = asyncio.get_running_loop().create_task(err.read())
         while line := await out.readline():
-            take(self._number, msgspec.json.decode(line, type=Second))
+            take(self._number, msgspec.json.decode(line, type=Ready | Second))
         said = (await complaints).decode(errors="replace").strip()
         code = await self._process.wait()
-        if code == 2:
-            raise ConfigError(said)
         if code:
             raise TrunklineError(f"a process of the load test failed ({code}): {said[-2000:]}")

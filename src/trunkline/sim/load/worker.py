@@ -18,12 +18,10 @@ from time import perf_counter, process_time
 
 import msgspec
 
-from ...errors import ConfigError
-from ..deadline import Overdue
 from ..network import RealNetwork
 from ..platform_app import platform_app, serve
 from .calls import Calls
-from .figures import Figures, Second
+from .figures import Figures, Ready, Second
 from .plan import Plan, Scenario
 from .wheel import Wheel
 
@@ -31,8 +29,10 @@ __all__ = ["Worker", "main"]
 
 # Short calls are so long.
 _SHORT_S = (1.0, 2.0)
-# Begin nothing before everything is imported and warm.
-_SECOND = 1.0
+# How long the last calls may take to begin before measuring starts.
+_SETTLE_S = 1.0
+# A server may ask after its last calls for so long.
+_LINGER_S = 1.0
 
 
 class Worker:
@@ -40,10 +40,10 @@ class Worker:
 
     Args:
         plan: what is asked for.
-        tell: is given each second's figures.
+        tell: is told when it begins, and each second's figures.
     """
 
-    def __init__(self, plan: Plan, tell: Callable[[Second], None]) -> None:
+    def __init__(self, plan: Plan, tell: Callable[[Ready | Second], None]) -> None:
         self.figures = Figures()
         self._plan = plan
         self._tell = tell
@@ -60,38 +60,27 @@ class Worker:
         self._stop.set()
 
     async def run(self) -> None:
-        """The whole test.
-
-        Raises:
-            ConfigError: the port of the carrier's REST API is taken.
-        """
+        """The whole test."""
         plan = self._plan
         wheel = Wheel(self._late, self._left_out)
         async with AsyncExitStack() as stack:
             network = await stack.enter_async_context(RealNetwork(via=plan.via))
             calls = Calls(plan, network, wheel, lambda: self.figures)
             stack.push_async_callback(calls.aclose)
+            rest_url = ""
             if not plan.direct:
-                await self._serve_rest(calls, stack)
+                app = platform_app(calls.exchange)
+                rest_url = await stack.enter_async_context(serve(app))
+            self._tell(Ready(rest_url))
             clock = self._loop.create_task(self._each_second(calls))
             try:
                 await (self._short(calls) if self._steady else self._long(calls))
+                self._report(calls)
+                if not plan.direct:
+                    await asyncio.sleep(_LINGER_S)
             finally:
                 clock.cancel()
                 wheel.stop()
-                self._report(calls)
-
-    async def _serve_rest(self, calls: Calls, stack: AsyncExitStack) -> None:
-        port = self._plan.rest_port
-        try:
-            await stack.enter_async_context(serve(platform_app(calls.exchange), port))
-        except OSError as error:
-            if isinstance(error, Overdue):
-                raise
-            raise ConfigError(
-                f"port {port} for the carrier's REST API cannot be had: {error}; choose another "
-                "with --rest-port (and tell serve --simulator)"
-            ) from None
 
     def _late(self, ms: float) -> None:
         self.figures.own.add(ms)
@@ -109,7 +98,7 @@ class Worker:
             if self._stop.is_set():
                 break
             self._begin(calls)
-        await self._sleep(_SECOND)  # the last ones are being set up
+        await self._sleep(_SETTLE_S)  # the last ones are being set up
         self._report(calls)
         self._steady = True
         await self._sleep(self._plan.duration)
@@ -191,19 +180,14 @@ def _settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def main() -> int:
-    """What a process of a load test runs. Exits with 2 and a sentence where it cannot begin."""
+def main() -> None:
+    """What a process of a load test runs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started us ends us properly
     plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=Plan)
     # Few of our objects form circles: looking for those often would make us late.
     gc.set_threshold(50_000, 20, 100)
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(plan))
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    return 0
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_run(plan))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -224,10 +208,10 @@ async def _run(plan: Plan) -> None:
         loop.remove_reader(sys.stdin.fileno())
 
 
-def _tell(second: Second) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(second) + b"\n")
+def _tell(what: Ready | Second) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
     sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
