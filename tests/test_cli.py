@@ -15,7 +15,9 @@ run = CliRunner().invoke
 DIAL = ("trunkline.bots.echo", "--from", "+12025550100", "--port", "0", "--simulator", "http://x")
 
 
-@pytest.mark.parametrize("command", ["", "serve", "call", "dial", "answer", "demo", "carriers"])
+@pytest.mark.parametrize(
+    "command", ["", "serve", "call", "dial", "answer", "demo", "carriers", "load"]
+)
 def test_every_command_has_its_help(command):
     result = run(app, [*command.split(), "--help"])
     assert result.exit_code == 0

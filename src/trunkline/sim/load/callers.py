@@ -33,6 +33,8 @@ _NO_NUMBERS_MS = 1000.0
 _TURN_S = 1.0
 # A bot that does not begin to speak within this time is spoken to again.
 _PATIENCE_S = 5.0
+# A pause shorter than this is within speech.
+_BREATH_S = 0.2
 # How long a caller listens before talking over the bot.
 _LISTEN_S = 1.0
 # Without a clear, the bot has stopped when it has been silent so long.
@@ -191,7 +193,7 @@ class InterruptingCaller(Caller):
     def frame(self, now: float) -> bytes:
         if self._began is not None:
             self._look(now)
-        elif now >= self.playout.ends or self._next < len(self._words):
+        elif now >= self.playout.ends + _BREATH_S or self._next < len(self._words):
             self._speaks_since = math.inf
         elif self._speaks_since == math.inf:
             self._speaks_since = now

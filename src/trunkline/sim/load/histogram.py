@@ -19,6 +19,7 @@ _FINE, _FINE_PER_MS = 50.0, 100
 _MIDDLE, _MIDDLE_PER_MS = 1000.0, 10
 _FINE_COUNT = 5_000
 _MIDDLE_COUNT = _FINE_COUNT + 9_500
+_LONGEST = 60_000.0
 _LAST = _MIDDLE_COUNT + 5_900  # a minute, and all that is longer
 
 
@@ -37,8 +38,10 @@ class Histogram(Struct):
             bucket = int(ms * _FINE_PER_MS) if ms > 0 else 0
         elif ms < _MIDDLE:
             bucket = _FINE_COUNT + int((ms - _FINE) * _MIDDLE_PER_MS)
+        elif ms < _LONGEST:
+            bucket = _MIDDLE_COUNT + int((ms - _MIDDLE) / 10)
         else:
-            bucket = min(_MIDDLE_COUNT + int((ms - _MIDDLE) / 10), _LAST)
+            bucket = _LAST
         counts = self.counts
         counts[bucket] = counts.get(bucket, 0) + 1
         if ms > self.most:

@@ -22,7 +22,8 @@ __all__ = ["BEEP_EVERY", "BeepFinder", "NumberFinder", "Pattern"]
 BEEP_EVERY = 50
 """One frame in so many is a beep: one a second."""
 
-# Magnitudes by G.711's own steps (0 is silence, 127 the loudest); for L16, multiples of 256.
+# Magnitudes by G.711's own steps (0 is silence, 127 the loudest); for L16, multiples of 40. All
+# are far softer than a beep.
 # Digits are none of those that announce them.
 _ANNOUNCE = (46, 4, 46)
 _DIGITS = range(8, 40)
@@ -40,7 +41,7 @@ def _sample(magnitude: int, encoding: Encoding) -> bytes:
         return bytes([0xFF - magnitude])
     if encoding is Encoding.PCMA:
         return bytes([0xD5 ^ magnitude])
-    return struct.pack("<h", magnitude * 256)
+    return struct.pack("<h", magnitude * 40)
 
 
 class Pattern:
@@ -95,7 +96,7 @@ class NumberFinder:
         self._tail = b""
 
     def find(self, audio: bytes) -> list[tuple[int, int]]:
-        """The frames that begin in ``audio``: their spelt numbers, and at which byte.
+        """The frames that begin in ``audio``, whole samples: their numbers, and at which byte.
 
         One whose number is complete only now begins before: at a negative byte.
         """
@@ -125,8 +126,8 @@ class NumberFinder:
 
     def _beginning(self, audio: bytes) -> bytes:
         """The end of ``audio`` that may be the beginning of a spelt number."""
-        head = self._head
-        for size in range(min(len(audio), 2 * head - 1), 0, -1):
+        head, step = self._head, self._pattern.audio.sample_bytes
+        for size in range(min(len(audio), 2 * head - step), 0, -step):
             tail = audio[-size:]
             if tail[:head] == self._announce[: len(tail)]:
                 return tail

@@ -20,7 +20,7 @@ __all__ = ["picture"]
 
 WIDTH, LEFT, RIGHT = 1000.0, 74.0, 24.0
 PLOT = WIDTH - LEFT - RIGHT
-HEAD = 92.0
+HEAD = 114.0
 COURSE = 210.0  # px high: lateness over time
 CALLS = 64.0  # calls over time
 SPREAD = 170.0  # the histogram
@@ -52,7 +52,7 @@ def picture(result: Result, limits: Limits) -> str:
     y += CALLS + GAP
     name, times = _main_times(result)
     parts.append(_moved(y, _spread(name, times)))
-    y += SPREAD + GAP
+    y += SPREAD + 44
     return _document(headline(result), y, "\n".join(parts))
 
 
@@ -101,7 +101,11 @@ def _course(points: Sequence[Point], limit: float | None) -> str:
     if limit is not None:
         parts.append(_rule_at(y(limit), "bad", f"limit {limit:g} ms"))
     parts.append(_legend([("p50", ""), ("p99", ""), ("max", "2 3")]))
-    parts.append(tag("text", "lateness of a frame, ms", x=LEFT, y=-10, class_="label"))
+    parts.append(
+        tag(
+            "text", "lateness of a frame, ms (what counts is shaded)", x=LEFT, y=-10, class_="label"
+        )
+    )
     return "\n".join(parts)
 
 
