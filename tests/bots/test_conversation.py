@@ -5,8 +5,9 @@ from functools import partial
 
 import pytest
 
-from trunkline.bots.conversation import ENGINE_S, Conversation
+from trunkline.bots.conversation import CLOSE_S, Conversation
 from trunkline.bots.recording import Recording
+from trunkline.bots.response import ENGINE_S
 from trunkline.bots.speech import SpeechEnded, SpeechStarted, Timing, Transcript
 from trunkline.bots.turns import Reply, Turn, TurnState
 from trunkline.events import Audio, Digit, Extra, Who
@@ -943,6 +944,51 @@ def test_a_call_that_ends_while_a_sentence_is_made():
         return conversation
 
     assert on_a_line(scene).history == []
+
+
+@pytest.mark.parametrize("part", ["listener", "speaker", "reply"])
+def test_what_does_not_let_go_of_the_call_is_left_behind(part):
+    async def hang():
+        await asyncio.sleep(3600)
+
+    async def reply(text, history):
+        try:
+            await hang()
+            yield "Never."
+        finally:
+            await hang()
+
+    async def scene(talk):
+        if part == "listener":
+            talk.ear.close = hang
+        elif part == "speaker":
+            talk.voice.close = hang
+        else:
+            await talk.ear.say("go")
+        await asyncio.sleep(0.5)
+        talk.line.hang_up_by_caller()
+        talk.hung_up_at = talk.line.at
+        await asyncio.wait([talk.task])
+
+    talk = talking(scene, reply, greeting="")
+    assert isinstance(raised(talk), TimeoutError)
+    assert talk.over_at - talk.hung_up_at == pytest.approx(CLOSE_S, abs=0.01)
+    assert talk.ear.closed or part == "listener"
+    assert talk.voice.put_away or part == "speaker"
+
+
+def test_an_engine_that_cannot_be_closed_says_so_and_the_other_is():
+    async def fail():
+        raise OSError("gone")
+
+    async def scene(talk):
+        talk.ear.close = fail
+        talk.line.hang_up_by_caller()
+        await asyncio.wait([talk.task])
+
+    talk = talking(scene)
+    assert isinstance(raised(talk), OSError)
+    assert talk.voice.put_away
 
 
 def test_nobody_need_be_told_of_turns():

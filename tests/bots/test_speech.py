@@ -43,6 +43,7 @@ def sine(ms, peak, rate=8000, hz=1000):
         ("It was over, etc. and so on.", ["It was over, etc. and so on."]),
         ("“Really?” Yes. (No.) 5 left.", ["“Really?”", "Yes.", "(No.)", "5 left."]),
         ("A plan B.", ["A plan B."]),
+        ("First\nthis \n \n\nthen that", ["First\nthis", "then that"]),
     ],
 )
 def test_text_is_cut_into_sentences(text, cut):
@@ -54,7 +55,7 @@ def test_no_word_is_lost_between_sentences(text):
     assert " ".join(sentences(text)).split() == text.split()
 
 
-@given(st.text("aB.!? ”M"), st.data())
+@given(st.text("aB.!? ”M\n"), st.data())
 def test_text_in_pieces_is_cut_as_it_is_whole(text, data):
     cutter = SentenceCutter()
     found, rest = [], text

@@ -133,9 +133,10 @@ class Conversation:
             raise
         finally:
             stop()
-            async with asyncio.timeout(CLOSE_S):
+            try:
                 await _put_away([*feeds, *self._responding])
-                await asyncio.gather(self._listener.close(), self._speaker.close())
+            finally:
+                await _close(self._listener, self._speaker)
 
     async def _feed(
         self, events: AsyncIterable[Heard] | AsyncIterable[CallEvent], last: _Over | None
@@ -326,4 +327,14 @@ class Conversation:
 async def _put_away(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(CLOSE_S):
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _close(*engines: Listener | Speaker) -> None:
+    """Close them all, whatever becomes of one."""
+    async with asyncio.timeout(CLOSE_S):
+        closed = await asyncio.gather(*[e.close() for e in engines], return_exceptions=True)
+    for error in closed:
+        if isinstance(error, BaseException):
+            raise error

@@ -173,8 +173,9 @@ def loudness(audio: bytes, format: AudioFormat) -> float:  # noqa: A002 - what i
     return max(SILENCE_DB, 20 * log10(level / 32768)) if level else SILENCE_DB
 
 
-# A sentence ends at . ! ? or … with what closes around it, before white space and no lower case.
-_END = re.compile(r"(?<=[.!?…])[\"”’)\]]*\s+(?=[^\sa-z])")
+# A sentence ends at . ! ? or … with what closes around it, before white space and no lower case,
+# and at an empty line.
+_END = re.compile(r"(?<=[.!?…])[\"”’)\]]*\s+(?=[^\sa-z])|\s*\n\s*\n\s*(?=\S)")
 # These do not end one, and neither does an initial ("J. Austen").
 _TITLE = re.compile(r"(?:^|[\s(\"“])(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|No|[A-Z])\.$")
 
