@@ -28,7 +28,8 @@ class Kitchen:
     def __init__(self):
         self.asked = []  # the instructions of every response, and the words it answers
 
-    async def reply(self, items, instructions):
+    async def reply(self, asked):
+        items, instructions = asked.items, asked.instructions
         last = items[-1] if items else None
         words = last.text if last else ""
         self.asked.append((instructions.partition("\n\n")[2], words))
@@ -61,10 +62,18 @@ class Restaurant:
     """Service, bot and server around one phone; ``turns`` is what the bot told of."""
 
     def __init__(
-        self, carrier, *, model=None, service=None, phone=None, refusals=(), wrap=None, **given
+        self,
+        carrier,
+        *,
+        model=None,
+        service=None,
+        phone=None,
+        refusals=(),
+        wrap=None,
+        bot=None,
+        **given,
     ):
         self.tones = Tones()
-        self.tones.sound(STORY, L16_8K)
         self.model = model or Kitchen()
         self.service = RealtimeService(
             self.model.reply,
@@ -75,14 +84,15 @@ class Restaurant:
         self.service.refuse(*refusals)
         self.turns = []
         self.calls = []
-        self.bot = Realtime(
+        connect = wrap(self.service.connect) if wrap else self.service.connect
+        self.bot = bot or Realtime(
             "You are a restaurant.",
             **{
                 "greeting": "Greet the caller.",
                 "tools": [book, hang_up],
                 "api_key": "key",
                 "url": URL,
-                "connect": wrap(self.service.connect) if wrap else self.service.connect,
+                "connect": connect,
                 "on_turn": lambda call, turn: self.turns.append(turn),
                 **given,
             },

@@ -30,9 +30,9 @@ class Model:
         self.asked = []
         self.items = ()
 
-    async def reply(self, items, instructions):
-        self.items = items
-        self.asked.append(instructions.partition("\n\n")[2])
+    async def reply(self, asked):
+        self.items = asked.items
+        self.asked.append(asked.instructions.partition("\n\n")[2])
         return self.replies.pop(0) if self.replies else []
 
     async def speak(self, text, audio):
@@ -49,7 +49,7 @@ def talking(scene, *replies, audio=PCMU_8K, ends=False, **given):
     async def held(line):
         service = RealtimeService(model.reply, hear=model.hear, speak=model.speak)
         async with service:
-            given.setdefault("turns", ServerVad(silence_duration_ms=300))
+            given.setdefault("turn_detection", ServerVad(silence_duration_ms=300))
             bot = Realtime("Be brief.", api_key="k", connect=service.connect, **given)
             task = asyncio.create_task(bot(line.call))
             await scene(line, service, model)

@@ -50,7 +50,7 @@ def test_a_session_that_is_not_taken_is_an_apology_and_no_second_try(caplog):
         assert restaurant.service.opened == 1
         assert "invalid_type at session.audio.input.transcription.model" in caplog.text
 
-    in_restaurant("twilio", scene, transcribes=7)
+    in_restaurant("twilio", scene, transcription=7)
 
 
 def test_a_response_that_fails_is_asked_for_again():

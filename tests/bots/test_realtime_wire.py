@@ -86,7 +86,7 @@ def messages():
         await call.ended()
 
     turns = SemanticVad(eagerness="high")
-    in_restaurant("bandwidth", scene, keys=True, turns=turns, language="en", wrap=tapped)
+    in_restaurant("bandwidth", scene, keys=True, turn_detection=turns, language="en", wrap=tapped)
     return log
 
 

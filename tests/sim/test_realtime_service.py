@@ -65,7 +65,7 @@ def session(scene, *replies, cap_s=3600.0, update=PCMU, **given):
     async def main():
         left = list(replies)
 
-        async def reply(items, instructions):
+        async def reply(asked):
             return left.pop(0)
 
         async def hear(audio, form):
@@ -400,7 +400,7 @@ def test_what_the_model_itself_does_wrong_is_not_kept_secret():
 
 def test_it_can_be_reached_on_a_port():
     async def main():
-        async def reply(items, instructions):
+        async def reply(asked):
             return ["500"]
 
         async def speak(text, form):

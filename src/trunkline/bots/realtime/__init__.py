@@ -42,7 +42,8 @@ URL = "wss://api.openai.com/v1/realtime"
 MODEL = "gpt-realtime-2.1"
 """``gpt-realtime`` and its like are shut down on 2027-01-20 and this is what replaces them
 (developers.openai.com/api/docs/deprecations, read 2026-11-21)."""
-TRANSCRIBES = "gpt-transcribe"
+TRANSCRIPTION = "gpt-transcribe"
+"""``gpt-4o-transcribe`` and ``whisper-1`` are shut down on 2027-02-26 (the same page)."""
 SESSION_S = 3600.0
 """How long the service lets a session live."""
 
@@ -56,8 +57,8 @@ class Realtime:
         voice: one of the service's voices.
         model: one of its speech-to-speech models.
         tools: what it may do: async functions, ``Tool`` objects, ``hang_up``, ``transfer(…)``.
-        turns: how it is told when the caller speaks, and has spoken.
-        transcribes: the model that writes down what the caller says.
+        turn_detection: how the service tells when the caller speaks, and has spoken.
+        transcription: the model that writes down what the caller says.
         language: the caller's, if it is known (ISO 639-1): their words are written down better.
         keys: whether the model is told which keys the caller pressed.
         silence_s: how much silence is asked about, and after as much again ends the call; 0: never.
@@ -67,6 +68,9 @@ class Realtime:
         api_key: default ``OPENAI_API_KEY``.
         url: default ``OPENAI_REALTIME_URL``, else the service's.
         connect: opens sockets.
+
+    Attributes:
+        connect: opens sockets; may be replaced.
 
     Raises:
         ConfigError: there is no key, or a tool is none.
@@ -80,8 +84,8 @@ class Realtime:
         voice: str = "marin",
         model: str = MODEL,
         tools: Sequence[Tool | Callable[..., Awaitable[object]]] = (),
-        turns: ServerVad | SemanticVad | None = None,
-        transcribes: str = TRANSCRIBES,
+        turn_detection: ServerVad | SemanticVad | None = None,
+        transcription: str = TRANSCRIPTION,
         language: str = "",
         keys: bool = False,
         silence_s: float = 20.0,
@@ -97,11 +101,11 @@ class Realtime:
         base = variable("OPENAI_REALTIME_URL", URL) if url is None else url
         self._url = f"{base}?{urlencode({'model': model})}"
         self._headers = {"Authorization": f"Bearer {key}"}
-        self._connect = connect
+        self.connect = connect
         self._instructions = instructions
         self._voice = voice
-        self._turns = turns or ServerVad()
-        self._transcription = Transcription(model=transcribes, language=language or UNSET)
+        self._turns = turn_detection or ServerVad()
+        self._transcription = Transcription(model=transcription, language=language or UNSET)
         by_name = {tool.name: tool for tool in map(_as_tool, tools)}
         self._tools = tuple(map(_described, by_name.values()))
         self._plan = Plan(
@@ -135,7 +139,7 @@ class Realtime:
             transcription=self._transcription,
             tools=self._tools,
         )
-        return await open_link(self._connect, self._url, self._headers, session, deliver, lost)
+        return await open_link(self.connect, self._url, self._headers, session, deliver, lost)
 
 
 def _as_tool(tool: Tool | Callable[..., Awaitable[object]]) -> Tool:

@@ -344,6 +344,15 @@ class Talk:
         self._responses.voiced = True
         self._answered = self._spoke_to
 
+    def _speak(self, link: Link, delta: AudioDelta) -> None:
+        if self._responses.is_wanted(delta.response_id):
+            self._has_said = True
+            self._answers()
+            self._voice.write(link, delta)
+        else:  # what came before is cut; what begins only now was not said at all
+            for event in self._voice.refuse(delta.item_id):
+                link.say(event)
+
     def _created(self, response_id: str) -> None:
         self._responses.created(response_id)
         if self._keys or self._caller_speaks:  # asked for before they had something to say
@@ -396,10 +405,7 @@ class Talk:
         self._responses.alive(self._loop.time())
         match event:
             case AudioDelta():
-                if self._responses.is_wanted(event.response_id):
-                    self._has_said = True
-                    self._answers()
-                    self._voice.write(link, event)
+                self._speak(link, event)
             case AudioDone():
                 self._voice.done(event.item_id)
             case TranscriptDelta():

@@ -53,6 +53,7 @@ class Voice:
         self._memory = memory
         self._tell = tell
         self._said: dict[str, _Said] = {}
+        self._known: set[str] = set()
         self._cuts = 0
 
     @property
@@ -77,10 +78,19 @@ class Voice:
                 delta.content_index,
                 self._call.utterance(self._audio),
             )
+            self._known.add(said.id)
             self._memory.begin(said.id, Who.BOT)
             self._tell(Turn(Who.BOT, self._memory.text(said.id), TurnState.BEGUN))
         said.received += len(delta.delta)
         said.utterance.write(delta.delta)
+
+    def refuse(self, item_id: str) -> list[ClientEvent]:
+        """Audio of an item nobody wants to hear. Returns what the session is to be told of it."""
+        if item_id in self._known:
+            return []
+        self._known.add(item_id)
+        self._cuts += 1
+        return [DeleteItem(event_id=f"{CUT}{self._cuts}", item_id=item_id)]
 
     def done(self, item_id: str) -> None:
         """No more audio comes of an item."""

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
 from ...web import Request
-from .realtime_items import Calls, Item
+from .realtime_items import Asked, Calls, Item
 from .realtime_session import Model, RealtimeSession, Reply
 from .service import Hear, Held, RefusedHandshake, Service, ServiceFaults, Speak
 
-__all__ = ["Calls", "Item", "RealtimeService", "Reply"]
+__all__ = ["Asked", "Calls", "Item", "RealtimeService", "Reply"]
 
 
 class RealtimeService(Service):

@@ -13,7 +13,7 @@ from ...media.formats import AudioFormat
 from ...media.level import rms
 from .realtime_rules import Objection
 
-__all__ = ["Activity", "Calls", "Item", "cut", "written"]
+__all__ = ["Activity", "Asked", "Calls", "Item", "cut", "written"]
 
 
 class Calls(Struct, frozen=True):
@@ -77,6 +77,14 @@ def _content(item: Item) -> list[dict[str, Any]]:
         return [{"type": "output_audio", "transcript": item.text}] if item.audio else []
     kind = "output_text" if item.role == "assistant" else "input_text"
     return [{"type": kind, "text": item.text}]
+
+
+class Asked(Struct, frozen=True):
+    """What a model is to respond to: the conversation, how, and the functions it may call."""
+
+    items: tuple[Item, ...]
+    instructions: str
+    tools: tuple[dict[str, Any], ...]
 
 
 class Activity:

@@ -16,17 +16,14 @@ import pybase64
 from msgspec import Struct
 
 from ...sockets import SocketClosed
-from .realtime_items import Activity, Calls, Item, cut, written
+from .realtime_items import Activity, Asked, Calls, Item, cut, written
 from .realtime_rules import AUDIO, Objection, check_event, merged
 from .service import Hear, Held, Speak
 
 __all__ = ["Model", "RealtimeSession", "Reply"]
 
-Reply = Callable[[Sequence[Item], str], Awaitable[Sequence[str | Calls]]]
-"""What the model does next: texts it says and functions it calls, in this order.
-
-It is given the items of the conversation and the instructions of the response.
-"""
+Reply = Callable[[Asked], Awaitable[Sequence[str | Calls]]]
+"""What the model does next: texts it says and functions it calls, in this order."""
 
 _CHUNK_MS = 200
 _TRANSCRIPT_S = 0.2
@@ -323,7 +320,9 @@ class RealtimeSession:
                 await self._finish(response, "failed", {"error": {"type": code, "code": code}})
                 return
             if await response.pause(self._model.think_s):
-                outputs = await self._model.reply(tuple(self.items), response.instructions)
+                tools = tuple(self.config["tools"])
+                asked = Asked(tuple(self.items), response.instructions, tools)
+                outputs = await self._model.reply(asked)
                 for output in outputs:
                     if response.stopped.is_set():
                         break
