@@ -17,54 +17,66 @@ if TYPE_CHECKING:
     from .media.formats import AudioFormat
     from .sim.caller import Speaker
     from .sim.one_call import Ears
-    from .sim.services.cartesia import Cartesia
+    from .sim.services.service import Hear, Speak
 
-__all__ = ["ears", "offline_cartesia", "services", "voice"]
+__all__ = ["ears", "services", "voice"]
 
 _Port = Annotated[int, typer.Option(help="where Cartesia's sockets are")]
+_RealtimePort = Annotated[int, typer.Option(help="where OpenAI's Realtime sockets are")]
 _Latency = Annotated[float, typer.Option(help="ms that every message takes on its way")]
 _Kill = Annotated[
     float, typer.Option(help="tear each socket off after up to so many seconds; 0 for never")
 ]
 
 
-def services(port: _Port = 8098, latency: _Latency = 20.0, kill: _Kill = 0.0) -> None:
-    """Play Cartesia, offline, for a bot whose CARTESIA_URL points here.
+def services(
+    port: _Port = 8098,
+    realtime_port: _RealtimePort = 8097,
+    latency: _Latency = 20.0,
+    kill: _Kill = 0.0,
+) -> None:
+    """Play Cartesia and OpenAI's Realtime API, offline, for bots whose variables point here.
 
     Needs the extra [bold]demo[/bold]. Any key and any voice will do.
     """
-    asyncio.run(_serve(port, latency, kill))
+    asyncio.run(_serve(port, realtime_port, latency, kill))
 
 
-async def _serve(port: int, latency: float, kill: float) -> None:
-    from rich.console import Console
-
+async def _serve(port: int, realtime_port: int, latency: float, kill: float) -> None:
+    from .sim.services.cartesia import Cartesia
+    from .sim.services.realtime import RealtimeService
+    from .sim.services.realtime_model import rules
     from .sim.services.service import ServiceFaults
 
-    service = await offline_cartesia()
-    service.faults = ServiceFaults(
+    hear, speak = await _offline_speech()
+    faults = ServiceFaults(
         latency_ms=latency, handshake_ms=5 * latency, drop_after=(0.0, kill) if kill else None
     )
-    async with service, service.listening(port) as url:
-        Console().print(
-            f"CARTESIA_URL={url} CARTESIA_API_KEY=any CARTESIA_VOICE_ID=any",
-            highlight=False,
-            soft_wrap=True,
-        )
+    cartesia = Cartesia(hear, speak, faults=faults)
+    openai = RealtimeService(rules, hear=hear, speak=speak, faults=faults)
+    async with (
+        cartesia,
+        openai,
+        cartesia.listening(port) as cartesia_url,
+        openai.listening(realtime_port) as openai_url,
+    ):
+        _say(f"CARTESIA_URL={cartesia_url} CARTESIA_API_KEY=any CARTESIA_VOICE_ID=any")
+        _say(f"OPENAI_REALTIME_URL={openai_url}/v1/realtime OPENAI_API_KEY=any")
         await asyncio.Event().wait()
 
 
-async def offline_cartesia() -> Cartesia:
-    """A simulated Cartesia with the offline voice and ears, loaded.
+def _say(line: str) -> None:
+    from rich.console import Console
 
-    Raises:
-        ConfigError: they are not installed.
-    """
+    Console().print(line, highlight=False, soft_wrap=True)
+
+
+async def _offline_speech() -> tuple[Hear, Speak]:
+    """Ears and a voice, loaded."""
     from .bots.hibari import Hibari
     from .bots.whisper import Whisper
     from .media.formats import L16_16K
     from .media.transcode import convert
-    from .sim.services.cartesia import Cartesia
 
     whisper, hibari = Whisper(), Hibari()
     await asyncio.gather(whisper.warm_up(), hibari.warm_up())
@@ -75,7 +87,7 @@ async def offline_cartesia() -> Cartesia:
     async def speak(text: str, form: AudioFormat) -> bytes:
         return convert(await _said(hibari, text), hibari.format, form)
 
-    return Cartesia(hear, speak)
+    return hear, speak
 
 
 def ears() -> Ears | None:

@@ -1,12 +1,14 @@
 """The receptionist of examples/realtime, on the simulated service and its model of rules."""
 
 import asyncio
+import re
 import runpy
 from pathlib import Path
 
 import pytest
 
 from trunkline import carriers
+from trunkline.bots.realtime import Realtime
 from trunkline.carrier import Control
 from trunkline.events import Who
 from trunkline.sim.line import How
@@ -33,6 +35,15 @@ def hold(bot, carrier, scene, **given):
         bot.connect = connect
 
     in_restaurant(carrier, scene, bot=bot, model=Rules(), wrap=reached, **given)
+
+
+def test_the_code_on_the_page_runs(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    page = (BOT.parents[2] / "docs" / "realtime.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {}
+    exec(compile(code, "docs", "exec"), names)
+    assert isinstance(names["bot"], Realtime)
 
 
 def test_it_is_short():
