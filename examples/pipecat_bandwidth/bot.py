@@ -10,7 +10,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregatorParams,
 )
 from pipecat.workers.runner import WorkerRunner
-from services import ears, mind, voice
+from services import ears, mind, voice, warm_up
 
 from trunkline import Call
 from trunkline.pipecat import TrunklineTransport
@@ -39,3 +39,6 @@ async def bot(call: Call) -> None:
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(worker)
     await runner.run()
+
+
+bot.warm_up = warm_up

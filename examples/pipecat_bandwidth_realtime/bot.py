@@ -19,6 +19,7 @@ from trunkline.pipecat import (
     OfflineSTTService,
     OfflineTTSService,
     TrunklineTransport,
+    warm_up,
 )
 
 GREETING = "Hello! How can I help you?"
@@ -68,3 +69,7 @@ async def bot(call: Call) -> None:
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(worker)
     await runner.run()
+
+
+if not os.environ.get("OPENAI_API_KEY"):
+    bot.warm_up = warm_up

@@ -11,7 +11,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
-from services import ears, mind, voice
+from services import ears, mind, voice, warm_up
 
 from trunkline import Call
 from trunkline.pipecat import TrunklineTransport
@@ -83,3 +83,6 @@ async def bot(call: Call) -> None:
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(worker)
     await runner.run()
+
+
+bot.warm_up = warm_up

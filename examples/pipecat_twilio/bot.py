@@ -15,7 +15,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
 from pipecat.runner.utils import parse_telephony_websocket
 from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPIWebsocketTransport
 from pipecat.workers.runner import WorkerRunner
-from services import ears, mind, voice
+from services import ears, mind, voice, warm_up
 
 # Before: from pipecat.serializers.plivo import PlivoFrameSerializer, and so on.
 from trunkline.pipecat import PlivoFrameSerializer, TelnyxFrameSerializer, TwilioFrameSerializer
@@ -36,7 +36,10 @@ def serializer(carrier, data):
 async def bot(runner_args) -> None:
     carrier, data = await parse_telephony_websocket(runner_args.websocket)
     params = FastAPIWebsocketParams(
-        audio_in_enabled=True, audio_out_enabled=True, serializer=serializer(carrier, data)
+        audio_in_enabled=True,
+        audio_out_enabled=True,
+        audio_out_end_silence_secs=0,  # hang up behind the last word
+        serializer=serializer(carrier, data),
     )
     transport = FastAPIWebsocketTransport(runner_args.websocket, params)
     user, assistant = LLMContextAggregatorPair(
@@ -59,3 +62,6 @@ async def bot(runner_args) -> None:
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(worker)
     await runner.run()
+
+
+bot.warm_up = warm_up

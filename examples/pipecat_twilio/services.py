@@ -2,6 +2,7 @@
 
 import os
 
+from trunkline import pipecat
 from trunkline.pipecat import OfflineLLMService, OfflineSTTService, OfflineTTSService
 
 INSTRUCTIONS = "You are on the phone. Answer in one or two short, plain sentences."
@@ -32,3 +33,9 @@ def voice():
         voice_id = os.environ.get("CARTESIA_VOICE_ID", VOICE_ID)
         return CartesiaTTSService(api_key=key, settings=CartesiaTTSService.Settings(voice=voice_id))
     return OfflineTTSService()
+
+
+async def warm_up():
+    """Before the first call comes: load what is offline."""
+    if not (os.environ.get("DEEPGRAM_API_KEY") and os.environ.get("CARTESIA_API_KEY")):
+        await pipecat.warm_up()

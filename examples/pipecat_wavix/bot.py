@@ -2,6 +2,7 @@
 
 from conversation import talk
 from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPIWebsocketTransport
+from services import warm_up
 
 from trunkline.pipecat import WavixFrameSerializer, parse_telephony_websocket
 
@@ -16,3 +17,6 @@ async def bot(runner_args) -> None:
         serializer=WavixFrameSerializer(data.stream_id),
     )
     await talk(FastAPIWebsocketTransport(runner_args.websocket, params))
+
+
+bot.warm_up = warm_up

@@ -4,6 +4,7 @@ import asyncio
 
 from conversation import talk
 from fastapi import FastAPI
+from services import warm_up
 
 from trunkline import Call, Settings, router
 from trunkline.pipecat import TrunklineTransport
@@ -12,6 +13,9 @@ from trunkline.server import serve
 
 async def bot(call: Call) -> None:
     await talk(TrunklineTransport(call))
+
+
+bot.warm_up = warm_up
 
 
 def create_app(settings: Settings, **options) -> FastAPI:

@@ -12,6 +12,7 @@ from .adapters.pipecat.serializer import frame_serializer as frame_serializer
 from .adapters.pipecat.services import OfflineLLMService as OfflineLLMService
 from .adapters.pipecat.services import OfflineSTTService as OfflineSTTService
 from .adapters.pipecat.services import OfflineTTSService as OfflineTTSService
+from .adapters.pipecat.services import warm_up as warm_up
 from .adapters.pipecat.transport import TrunklineParams as TrunklineParams
 from .adapters.pipecat.transport import TrunklineTransport as TrunklineTransport
 from .rest import Send

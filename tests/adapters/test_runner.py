@@ -58,6 +58,19 @@ def test_the_command_line_adapts_them(tmp_path):
     assert load_bot(f"{file}:other").__name__ == "other"
 
 
+def test_what_they_load_beforehand_is_loaded():
+    async def bot(runner_args):
+        pass
+
+    async def warm_up():
+        bot.warm = True
+
+    assert not hasattr(adapted(bot), "warm_up")
+    bot.warm_up = warm_up
+    on_call(nothing, carrier="twilio", bot=adapted(bot))
+    assert bot.warm
+
+
 async def nothing(call, held):
     await asyncio.sleep(1.0)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .runner import adapted, carrier_socket, parse_telephony_websocket
     from .serializer import CarrierFrameSerializer, frame_serializer
-    from .services import OfflineLLMService, OfflineSTTService, OfflineTTSService
+    from .services import OfflineLLMService, OfflineSTTService, OfflineTTSService, warm_up
     from .transport import TrunklineParams, TrunklineTransport
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "carrier_socket",
     "frame_serializer",
     "parse_telephony_websocket",
+    "warm_up",
 ]
 
 HOMES = {
@@ -40,6 +41,7 @@ HOMES = {
     "carrier_socket": "runner",
     "frame_serializer": "serializer",
     "parse_telephony_websocket": "runner",
+    "warm_up": "services",
 }
 """Which module each name is in; all of these need Pipecat."""
 

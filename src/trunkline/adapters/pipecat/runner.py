@@ -47,7 +47,7 @@ def takes_runner_arguments(bot: Callable[..., Any]) -> bool:
 
 
 def adapted(bot: RunnerBot) -> Bot:
-    """A bot for Pipecat's runner as a bot for calls.
+    """A bot for Pipecat's runner as a bot for calls; its ``warm_up``, if it has one, remains.
 
     Raises:
         ConfigError: Pipecat is not installed.
@@ -64,6 +64,8 @@ def adapted(bot: RunnerBot) -> Bot:
             arguments.body = dict(call.parameters)
             await bot(arguments)
 
+    if (warm_up := getattr(bot, "warm_up", None)) is not None:
+        vars(on_call)["warm_up"] = warm_up
     return on_call
 
 

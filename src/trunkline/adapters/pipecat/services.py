@@ -11,6 +11,7 @@ pipelines of all calls of a process.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import wave
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
@@ -48,7 +49,7 @@ from ...media.formats import L16_16K, AudioFormat, Encoding
 from ...media.transcode import Transcoder, convert
 from .sentences import find_sentences
 
-__all__ = ["OfflineLLMService", "OfflineSTTService", "OfflineTTSService", "Rules"]
+__all__ = ["OfflineLLMService", "OfflineSTTService", "OfflineTTSService", "Rules", "warm_up"]
 
 Rules = Callable[[str, History], Reply | str]
 """What to say to the caller's last words, after all that was said before them."""
@@ -58,6 +59,18 @@ OVERLAP_S = 0.3
 
 _shared_whisper = cache(Whisper)
 _shared_hibari = cache(Hibari)
+
+
+async def warm_up() -> None:
+    """Load what the first call would else wait for: the engines that all share, 1 to 3 s.
+
+    As ``bot.warm_up`` it is awaited by a server before it takes calls.
+
+    Raises:
+        ConfigError: an engine is not installed.
+    """
+    OfflineLLMService()  # Pipecat imports an SDK with the first model, 0.5 s
+    await asyncio.gather(_shared_whisper().warm_up(), _shared_hibari().warm_up())
 
 
 class OfflineSTTService(SegmentedSTTService):
