@@ -107,7 +107,7 @@ class Link:
             async with asyncio.timeout(READY_S):
                 while not self.up:
                     if self._error is not None:
-                        raise ServiceError(str(self._error)) from self._error
+                        raise self._error
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:

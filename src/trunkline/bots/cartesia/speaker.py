@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Collection, MutableMapping
 from contextlib import aclosing
-from itertools import count
 from math import inf
+from uuid import uuid4
 
 from msgspec import Struct
 
@@ -120,7 +120,6 @@ class VoiceSpeaker:
         self._audio = audio
         self._memory: Memory = {} if memory is None else memory
         self._remember = remember
-        self._names = count(1)
         self._losses = 0
         self._contexts: dict[str, asyncio.Queue[_Item]] = {}
         self._link = Link(
@@ -203,7 +202,7 @@ class VoiceSpeaker:
     async def _ask(self, text: str) -> AsyncGenerator[Answer | _Lost, None]:
         """Everything that comes of a new context with ``text``; ends with it, or with ``_Lost``."""
         await self._link.ready()
-        name = f"s{next(self._names)}"
+        name = uuid4().hex
         inbox: asyncio.Queue[_Item] = asyncio.Queue()
         self._contexts[name] = inbox
         voice = self._voice
@@ -223,7 +222,7 @@ class VoiceSpeaker:
                 item = await self._next(inbox)
                 if isinstance(item, Exception):
                     done = True
-                    raise ServiceError(str(item)) from item
+                    raise ServiceError(str(item), getattr(item, "status", 0)) from item
                 done = isinstance(item, _Lost) or item.type == "done"
                 if isinstance(item, _Lost):
                     yield item
