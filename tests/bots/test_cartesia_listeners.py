@@ -125,7 +125,7 @@ def test_what_is_said_is_heard_and_not_a_byte_of_it_is_changed(way, audio):
         await asyncio.sleep(1.5)
         assert caller.kinds == [*TURN, *TURN]
         assert caller.texts == ["one two three", "four"]
-        assert caller.heard[2][1].seconds == pytest.approx(1.6, abs=0.3)
+        assert 0.9 < caller.heard[2][1].seconds < 2.0
         (heard,) = service.audio_in
         assert pushed.startswith(heard)
         assert len(pushed) - len(heard) <= audio.bytes_in(20)
