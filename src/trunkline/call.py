@@ -175,7 +175,11 @@ class Call:
             if chunk := transcoder.push(event.payload):
                 sink(chunk)
 
-        return self._hear_with(hear)
+        def hear_untouched(event: Audio) -> None:
+            if event.payload:
+                sink(event.payload)
+
+        return self._hear_with(hear_untouched if transcoder.identity else hear)
 
     def on(self, sink: Callable[[CallEvent], object]) -> Callable[[], None]:
         """Have ``sink`` called with every event but audio, as it happens; it must not block.

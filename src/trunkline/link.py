@@ -52,15 +52,24 @@ class Link:
         self._ready = ready
         self._lost = lost
         self._unread = unread
-        self._events: deque[ToCaller] = deque()
-        self._messages: deque[str | bytes] = deque()
-        self._waiting: asyncio.Task[None] | None = None
+        self._waiting: deque[ToCaller | str | bytes] = deque()
+        self._draining: asyncio.Task[None] | None = None
 
     def send(self, events: Iterable[ToCaller]) -> None:
-        """Send these after all before them, and before all what the stream owes."""
-        self._events.extend(events)
-        if not self.stalled:
-            self._flush()
+        """Send these after all before them, and what the stream owes."""
+        stream = self.stream
+        try:
+            for event in events:
+                if self.stalled:
+                    # Encoded only when its turn comes, so that a clear can still take it back.
+                    self._waiting.append(event)
+                else:
+                    stream.send(event)
+                    self._write(stream.outgoing())
+            if stream.owes and not self.stalled:
+                self._write(stream.outgoing())
+        except SocketClosed as closed:
+            self._lost(self, closed)
 
     def say(self, event: ToCaller) -> None:
         """Send this before what waits.
@@ -73,7 +82,7 @@ class Link:
 
     def forget(self) -> None:
         """Drop what waits and is no message yet."""
-        self._events.clear()
+        self._waiting = deque(one for one in self._waiting if isinstance(one, str | bytes))
 
     async def close(self, reason: str = "") -> None:
         """Close the socket, in bounded time."""
@@ -81,32 +90,25 @@ class Link:
             async with asyncio.timeout(CLOSE_S):
                 await self.socket.close(1000, reason)
 
-    def _flush(self) -> None:
-        # Audio is encoded only when its turn comes, so that a clear in between overtakes it.
-        events, messages, write = self._events, self._messages, self.socket.write
-        try:
-            while True:
-                messages.extend(self.stream.outgoing())
-                while messages:
-                    if not write(messages.popleft()):
-                        self.stalled = True
-                        self._waiting = asyncio.get_running_loop().create_task(self._wait())
-                        return
-                if not events:
-                    return
-                self.stream.send(events.popleft())
-        except SocketClosed as closed:
-            self._lost(self, closed)
+    def _write(self, messages: Iterable[str | bytes]) -> None:
+        for message in messages:
+            if self.stalled:
+                self._waiting.append(message)
+            elif not self.socket.write(message):
+                self.stalled = True
+                self._draining = asyncio.get_running_loop().create_task(self._wait())
 
     async def _wait(self) -> None:
         try:
             async with asyncio.timeout(self._patience):
                 await self.socket.drained()
+            self.stalled = False
+            waiting, self._waiting = self._waiting, deque()
+            self._write(one for one in waiting if isinstance(one, str | bytes))
         except SocketClosed as closed:
             self._lost(self, closed)
         except TimeoutError:
             self._unread(self)
         else:
-            self.stalled = False
-            self._flush()
+            self.send(one for one in waiting if not isinstance(one, str | bytes))
             self._ready()

@@ -42,7 +42,7 @@ from .events import (
 )
 from .limits import Limits, Watch
 from .link import Link
-from .media.playout import Playout
+from .media.playout import TOGETHER, Playout
 from .media.tones import DtmfDetector
 from .sockets import MediaSocket, SocketClosed
 
@@ -101,14 +101,14 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self.carrier = carrier
         self.info = info
+        clears = Clear in carrier.says
         self.playout = Playout(
-            started.outbound, carrier.frame, carrier.marks, can_clear=Clear in carrier.says
+            started.outbound, carrier.frame, carrier.marks, can_clear=clears, together=TOGETHER
         )
         self.call = Call(info, started, self)
         self.confirmed = False
         """Whether the carrier said that the call has ended."""
         self._started = started
-        self._bot = bot
         self._rest = rest
         self._hooks = hooks
         self._on_over = on_over
@@ -135,7 +135,7 @@ class Session:
         self._transfer: asyncio.Future[Why] | None = None
         self._returned: Why | None = None
         self._reattach_until = 0.0
-        self._bot_task = self._loop.create_task(self._run_bot(), name=f"bot {info.call_id}")
+        self._bot_task = self._loop.create_task(self._run_bot(bot), name=f"bot {info.call_id}")
         self.wake()
 
     # The socket's side.
@@ -151,8 +151,8 @@ class Session:
         self._attachments += 1
         self._started = started
         write = self._watch.limits.write
-        link = Link(socket, stream, write, self.wake, self._lose, self._not_read)
-        old, self._link = self._link, link
+        old, link = self._link, Link(socket, stream, write, self.wake, self._lose, self._not_read)
+        self._link = link
         self._lost_until = None
         self._reattach_until = 0.0
         self._watch.joined(self.now())
@@ -365,10 +365,9 @@ class Session:
             reason = EndReason(Why.TRANSFERRED, Who.BOT, reason.raw)
         if self._reason is None:
             self._reason = reason
-            self._errand(self._tear_down())
+            self._errand(self._tear_down(reason))
 
     def _transferred(self, why: Why) -> bool:
-        """Tell a bot that waits for a transfer how it ended; whether there is one."""
         if self._transfer is None or self._transfer.done():
             return False
         self._transfer.set_result(why)
@@ -393,9 +392,9 @@ class Session:
         """Until all is torn down."""
         await asyncio.wait([self._over])
 
-    async def _run_bot(self) -> None:
+    async def _run_bot(self, bot: Bot) -> None:
         try:
-            await self._bot(self.call)
+            await bot(self.call)
         except Exception:
             log.exception("bot failed", extra=self._who())
             self.finish(EndReason(Why.BOT_ERROR, Who.BOT))
@@ -421,26 +420,29 @@ class Session:
         now = self.now()
         try:
             link = self._link
-            sends = link is not None and not link.stalled
-            if link is not None and sends:
+            due = None
+            if link is not None and not link.stalled:
                 link.send(self.playout.due(now))
-            self._tell(now)
+                due = self.playout.next_due(now)
+            change = self.playout.next_change(now)
+            if change is not None and change <= now:
+                change = self._tell(now)
             if now >= self._look_at or self._after_playback is not None:
                 self._enforce(now)
             if self._reason is None:
-                self._alarm.set(min(self._look_at, self.playout.next(now, sends=sends)))
+                at = self._look_at if due is None else min(due, self._look_at)
+                self._alarm.set(at if change is None else min(change, at))
         except Exception:
             log.exception("call failed", extra=self._who())
             self.finish(EndReason(Why.FAILED, Who.UNKNOWN))
 
-    def _tell(self, now: float) -> None:
-        changes = self.playout.changes(now)
-        if changes:
-            spoke = self.call.speaking
-            for change in changes:
-                self.call.changed(change)
-            if spoke or self.call.speaking:
-                self._watch.speaking(now)
+    def _tell(self, now: float) -> float | None:
+        spoke = self.call.speaking
+        for change in self.playout.changes(now):
+            self.call.changed(change)
+        if spoke or self.call.speaking:
+            self._watch.speaking(now)
+        return self.playout.next_change(now)
 
     def _enforce(self, now: float) -> None:
         if self.call.speaking:
@@ -459,9 +461,7 @@ class Session:
 
     # Teardown.
 
-    async def _tear_down(self) -> None:
-        reason = self._reason
-        assert reason is not None
+    async def _tear_down(self, reason: EndReason) -> None:
         self._alarm.off()
         for change in self.playout.changes(self.now()):
             self.call.changed(change)

@@ -1011,3 +1011,27 @@ def test_no_cyclic_garbage() -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_messages_may_leave_together_as_one_without_being_held_back() -> None:
+    playout = Playout(PCMU_8K, LOOSE, Marks.NONE, together=3)
+    line = Line(playout)
+    said(playout, letters(5))
+    line.run(10.0)
+    sizes = [len(payload) for payload in payloads([e for _, e in line.sent])]
+    assert set(sizes[2:-1]) == {480}
+    assert sum(sizes) == 5 * 8000
+    assert max(line.ahead) <= 0.200 + 0.060 + TICK
+    assert min(line.left[1:-5]) > 0.199 - TICK
+    assert line.far.holes == []
+
+
+@pytest.mark.parametrize(("rule", "can_clear"), [(WHOLE, True), (LOOSE, False)])
+def test_messages_leave_one_by_one_where_their_length_or_a_barge_in_asks_for_it(
+    rule: FrameRule, can_clear: bool
+) -> None:
+    playout = Playout(PCMU_8K, rule, Marks.NONE, can_clear=can_clear, together=3)
+    line = Line(playout)
+    said(playout, letters(2))
+    line.run(5.0)
+    assert {len(payload) for payload in payloads([event for _, event in line.sent])[10:]} == {160}

@@ -62,7 +62,7 @@ class Passage:
 
     def take(self, size: int) -> bytes:
         """The next ``size`` bytes, or what there is. A piece just that long is handed on as is."""
-        if self.fits(size):
+        if self._pieces and self.fits(size):
             self.sent += size
             return self._pieces.popleft()
         parts: list[bytes] = []

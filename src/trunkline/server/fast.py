@@ -46,7 +46,9 @@ CLOSE_S = 1.0
 """How long the other end may take to answer a close before the connection is cut."""
 READ_BUFFER = 2048
 """Bytes a connection reads into at first; it grows with the messages that come."""
-_TEXT, _BINARY = WSMsgType.TEXT, WSMsgType.BINARY
+# As plain numbers, which picows takes and gives sooner than members of its enumeration.
+_TEXT = cast("WSMsgType", int(cast("Any", WSMsgType.TEXT)))
+_BINARY = cast("WSMsgType", int(cast("Any", WSMsgType.BINARY)))
 # Whatever stands before is a proxy's or the public URL's.
 _PATH = re.compile(r"/(?P<carrier>[^/]+)/media(?:/(?P<token>[^/]+))?")
 
