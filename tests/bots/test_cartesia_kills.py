@@ -146,6 +146,7 @@ def lives(carrier, kills):
 
 @pytest.mark.parametrize("carrier", CARRIERS)
 def test_every_call_goes_on_or_ends_politely(carrier):
+    random.seed(carrier)  # of what is spread at random in a back-off
     kills = [Kill(f"{carrier}/{seed}") for seed in range(CALLS)]
     for turns in (False, True):  # two calls in peace, to compare with
         peace = Kill(f"peace/{turns}")

@@ -1,7 +1,9 @@
 """Cartesia's voice alone: what is said, when its words end, and what becomes of it in trouble."""
 
 import asyncio
+import json
 import logging
+from base64 import b64encode
 from contextlib import aclosing
 from itertools import groupby
 
@@ -223,6 +225,26 @@ def test_a_service_that_falls_silent_is_left():
         assert service.opened == 2
 
     speaking(scene, faults=ServiceFaults(stall_after=0.5))
+
+
+def test_a_chunk_may_end_in_mid_sample():
+    class Odd(Cartesia):
+        async def serve(self, socket, request):
+            told = json.loads(await socket.receive())
+            said = self.tones.sound(told["transcript"], L16_16K)
+            for piece in (said[:1001], said[1001:2002], said[2002:]):
+                data = {"type": "chunk", "data": b64encode(piece).decode()}
+                await socket.send(json.dumps(data | {"context_id": told["context_id"]}))
+            done = {"type": "done", "context_id": told["context_id"]}
+            await socket.send(json.dumps(done))
+
+    async def scene(speaker, service, tones):
+        service.tones = tones
+        chunks = [item async for item in speaker.speak(TEXT)]
+        assert b"".join(chunks) == tones.sound(TEXT, L16_16K)
+        assert all(len(chunk) % 2 == 0 for chunk in chunks)
+
+    speaking(scene, L16_16K, make=Odd)
 
 
 class Garbling(Cartesia):

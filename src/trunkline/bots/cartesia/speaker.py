@@ -64,6 +64,7 @@ class _Received:
         self._untold: list[tuple[str, float]] = []
         self._last: float | None = None  # the end of the last word that was told
         self._timed = False
+        self._half = b""  # of a sample whose other half comes with the next chunk
 
     def add(self, answer: Answer) -> bytes:
         """The audio that this brings."""
@@ -73,7 +74,9 @@ class _Received:
             self._sentence.time(Timing(words))
             self._untold += words
             self._timed = True
-        audio = answer.audio
+        audio = self._half + answer.audio
+        whole = len(audio) - len(audio) % self._audio.sample_bytes
+        audio, self._half = audio[:whole], audio[whole:]
         self.ms += self._audio.ms_in(len(audio))
         return audio
 
