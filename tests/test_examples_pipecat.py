@@ -15,9 +15,9 @@ import pytest
 with warnings.catch_warnings():  # of audioop's end, and of what Pipecat deprecates and still uses
     warnings.simplefilter("ignore", DeprecationWarning)
     pytest.importorskip("pipecat.services.tts_service")
-    from pipecat.utils.string import match_endofsentence
 
 from trunkline.bots.hibari import Hibari
+from trunkline.bots.parrot import STORY
 from trunkline.bots.whisper import Whisper
 from trunkline.cli import load_bot
 from trunkline.config import Settings
@@ -31,11 +31,7 @@ from trunkline.sim.in_process import InProcess
 from trunkline.sim.line import How
 from trunkline.sim.measure import measure
 from trunkline.sim.phone import Phone
-
-try:
-    match_endofsentence("One. Two")
-except LookupError:
-    pytest.skip("this Pipecat cuts sentences by NLTK's data", allow_module_level=True)
+from trunkline.sim.services.realtime import RealtimeService
 
 pytestmark = pytest.mark.speech
 
@@ -43,7 +39,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 BASE = "https://bot.test"
 GREETING = "Hello! How can I help you?"
 QUESTION = "What is the weather like?"
-KEYS = ("DEEPGRAM_API_KEY", "OPENAI_API_KEY", "CARTESIA_API_KEY")
+KEYS = ("DEEPGRAM_API_KEY", "OPENAI_API_KEY", "CARTESIA_API_KEY", "OPENAI_REALTIME_URL")
 VOICE, EARS = Hibari(), Whisper()
 
 
@@ -164,6 +160,46 @@ def test_bandwidth(example, person):
         call = run_virtual(hold(an_app(bot), "bandwidth", person))
     hung_up(call)
     assert measure(call.record()).holes == []
+
+
+def test_bandwidth_with_openais_service(monkeypatch):
+    """The simulated one, over real sockets, and so in real time."""
+
+    async def write_down(audio, form):
+        return await EARS.transcribe(convert(audio, form, L16_16K))
+
+    async def voiced(text, form):
+        audio, of = await speak(text)
+        return convert(audio, of, form)
+
+    async def model(asked):
+        return [GREETING if len(asked.items) == 1 else STORY]
+
+    async def person(call):
+        await call.wait_for_speech(within=20)
+        await call.wait_for_silence()
+        await call.say("Please tell me a story.")
+        await call.wait_for_speech(within=20)
+        await asyncio.sleep(1.0)
+        await call.say("Wait a moment.")
+        await call.wait_until(lambda: not call.speaking, "the story to stop", 10)
+        await call.hang_up()
+
+    async def main():
+        service = RealtimeService(model, hear=write_down, speak=voiced)
+        async with service, service.listening() as url:
+            monkeypatch.setenv("OPENAI_API_KEY", "any")
+            monkeypatch.setenv("OPENAI_REALTIME_URL", f"{url}/v1/realtime")
+            bot = load("pipecat_bandwidth_realtime/bot.py")
+            await hold(an_app(bot), "bandwidth", person)
+        return service
+
+    with quiet():
+        service = asyncio.run(main())
+    assert service.complaints == []
+    [session] = service.sessions
+    said = " ".join(item.text for item in session.items if item.role == "user")
+    assert alike(f"Greet me with: {GREETING} Please tell me a story. Wait a moment.", said)
 
 
 def test_sfvopi_where_keys_choose(capsys):
