@@ -187,7 +187,7 @@ def _counts(summary: Summary, scenario: Scenario) -> Table:
 
 
 def as_json(result: Result, limits: Limits) -> bytes:
-    """Everything, as indented JSON. Histograms are ``[lower edge in ms, count]``, in order."""
+    """Everything, as indented JSON; of histograms, the bucket's number and its count."""
     whole = {
         "plan": result.plan,
         "processes": result.processes,

@@ -90,5 +90,7 @@ class Wheel:
             for call in tuple(self._slots[turn % SLOTS]):
                 self._late((perf_counter() - due) * 1000)
                 call.turn()
-        ahead = self._began + self._done * _STEP - perf_counter()
-        self._timer = self._loop.call_later(max(ahead, 0.0), self._turn)
+        behind = perf_counter() - self._began - self._done * _STEP >= 0
+        # Timers tell milliseconds apart: one that is asked for less comes at once, and the loop
+        # would spin until the next turn is due.
+        self._timer = self._loop.call_later(0 if behind else _STEP, self._turn)

@@ -126,7 +126,9 @@ class Worker:
         begun = perf_counter()
         for number, hang_up in enumerate(list(self._held.values())):
             if not hang_up.done():
-                await asyncio.sleep(max(0.0, begun + number / self._plan.cps - perf_counter()))
+                ahead = begun + number / self._plan.cps - perf_counter()
+                if ahead > 0:
+                    await asyncio.sleep(ahead)
                 _settle(hang_up)
         if self._held:
             await asyncio.wait(self._held)
@@ -201,11 +203,17 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _run(plan: Plan) -> None:
     worker = Worker(plan, _tell)
     loop = asyncio.get_running_loop()
-    loop.add_reader(sys.stdin.fileno(), worker.stop)
+    told = sys.stdin.fileno()
+
+    def stop() -> None:
+        loop.remove_reader(told)  # the end of a file can be read for ever
+        worker.stop()
+
+    loop.add_reader(told, stop)
     try:
         await worker.run()
     finally:
-        loop.remove_reader(sys.stdin.fileno())
+        loop.remove_reader(told)
 
 
 def _tell(what: Ready | Second) -> None:
