@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
+import signal
 import threading
+from xml.etree import ElementTree
 
 import pytest
 
@@ -219,9 +222,6 @@ class Elsewhere:
 
 @pytest.mark.process
 def test_the_command_measures_draws_and_judges(tmp_path, capsys):
-    import os
-    from xml.etree import ElementTree
-
     arguments = ["load", "--carrier", CARRIER, "--calls", "6", "--cps", "60", "--duration", "1"]
     files = ["--json", str(tmp_path / "load.json"), "--svg", str(tmp_path / "load.svg")]
     limits = ["--max-errors", "0", "--max-late-p99", "0.001", "--processes", "2"]
@@ -239,3 +239,21 @@ def test_the_command_measures_draws_and_judges(tmp_path, capsys):
     assert told["broken"] and not told["stopped"]
     drawn = ElementTree.parse(tmp_path / "load.svg").getroot()
     assert title in "".join(drawn.itertext())
+
+
+@pytest.mark.process
+def test_interrupted_it_ends_its_calls_and_reports(capsys):
+    class Once(Echo):
+        async def _talk(self, socket):
+            if not self.ended and self.asked == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            await super()._talk(socket)
+
+    server = Once()
+    with Elsewhere(server) as there, pytest.raises(SystemExit) as end:
+        main(
+            ["load", "--carrier", CARRIER, "--calls", "2", "--duration", "3600", "--url", there.url]
+        )
+    assert end.value.code == 0
+    assert "Stopped before its time" in capsys.readouterr().out
+    assert server.ended == ["stop"] * 2
