@@ -295,6 +295,47 @@ def test_a_model_uses_functions():
     assert json.loads(result["content"]) == {"table": 4, "people": 2, "day": "Friday"}
 
 
+def test_what_a_tool_said_is_known_in_later_turns():
+    booking = Said(text="One moment.", uses=(Use("table", '{"people": 2}'),))
+    answers = [booking, "Table four.", "At one.", "Table four."]
+    service = ChatService(lambda _: answers.pop(0))
+    turns = [caller("Book"), bot("One moment. Table four.", "One moment. Table"), caller("When?")]
+
+    async def scene(line):
+        reply = chat_reply(model="m", client=client(service), tools=[table])
+        on_call, on_another = reply.on(line.call), reply.on(line.call)
+        asked = [
+            (on_call, "Book", turns[:1]),
+            (on_call, "When?", turns),
+            (on_call, "Book it", [turns[0], caller("it")]),  # of the first nothing was heard
+            (on_another, "Book", turns[:1]),
+        ]
+        answers.append("Another.")
+        for ask, text, history in asked:
+            async for _ in ask(text, history):
+                pass
+        await asyncio.sleep(0.01)
+
+    on_a_line(scene)
+
+    def outline(request):
+        return [
+            (m["role"], m["content"]) if m["role"] != "tool" else "tool"
+            for m in request["messages"][1:]
+        ]
+
+    used = [("assistant", None), "tool"]
+    later, again, another = service.requests[2:]
+    assert outline(later) == [
+        ("user", "Book"),
+        *used,
+        ("assistant", f"One moment. Table {CUT}"),
+        ("user", "When?"),
+    ]
+    assert outline(again) == [("user", "Book"), *used, ("user", "it")]
+    assert outline(another) == [("user", "Book")]
+
+
 @pytest.mark.parametrize(
     ("use", "told"),
     [

@@ -107,19 +107,37 @@ _HANG_UP = _function(
 )
 
 
-def messages(text: str, history: History, system: str) -> list[dict[str, Any]]:
+class _Used(Struct, frozen=True):
+    """Tools were used after so many turns; how, and what came of it, as the model is told it."""
+
+    after: int
+    messages: list[dict[str, Any]]
+
+
+def messages(
+    text: str, history: History, system: str, used: Sequence[_Used] = ()
+) -> list[dict[str, Any]]:
     """A conversation as a model is told it.
 
     Of our turns what was heard, with a mark where they were cut. ``text`` comes last, unless it is
     there already: the caller's words are in ``history``, keys are not.
     """
     told: list[dict[str, Any]] = [{"role": "system", "content": f"{system}\n\n{_ABOUT}"}]
-    for turn in history:
+    said = ""  # by the caller, since our last turn
+    for number, turn in enumerate(history):
+        _tell_used(told, used, number)
         _tell(told, "user" if turn.who is Who.CALLER else "assistant", _words(turn))
-    last = told[-1]
-    if last["role"] != "user" or not text or not last["content"].endswith(text):
+        said = f"{said} {turn.text}" if turn.who is Who.CALLER else ""
+    _tell_used(told, used, len(history))
+    if not text or not said.endswith(text):
         _tell(told, "user", text or NOT_UNDERSTOOD)
     return told
+
+
+def _tell_used(told: list[dict[str, Any]], used: Sequence[_Used], number: int) -> None:
+    for use in used:
+        if use.after == number:
+            told += use.messages
 
 
 def _words(turn: Turn) -> str:
@@ -159,9 +177,9 @@ class _Round(Struct):
 
     @property
     def message(self) -> dict[str, Any]:
-        """What it was, as the model is told it."""
+        """What was used in it, as the model is told it."""
         uses = [use.message for use in self.uses.values()]
-        return {"role": "assistant", "content": self.text or None, "tool_calls": uses}
+        return {"role": "assistant", "content": None, "tool_calls": uses}
 
 
 def chat_reply(
@@ -244,10 +262,11 @@ class ChatReply:
             self._options["tools"] = functions
 
     def on(self, call: Call) -> Callable[[str, History], AsyncGenerator[str | Reply, None]]:
-        """The reply on this call, which its tools are given."""
+        """The reply on this call, which its tools are given; it remembers how they were used."""
+        used: list[_Used] = []
 
         def reply(text: str, history: History) -> AsyncGenerator[str | Reply, None]:
-            return self._reply(text, history, call)
+            return self._reply(text, history, call, used)
 
         return reply
 
@@ -262,12 +281,12 @@ class ChatReply:
         """
         if self._tools:
             raise ConfigError("a reply with tools is given its call: reply.on(call)")
-        return self._reply(text, history, None)
+        return self._reply(text, history, None, [])
 
     async def _reply(
-        self, text: str, history: History, call: Call | None
+        self, text: str, history: History, call: Call | None, used: list[_Used]
     ) -> AsyncGenerator[str | Reply, None]:
-        told = messages(text, history, self._system)
+        told = messages(text, history, self._system, used)
         for _ in range(ROUNDS):
             made = _Round()
             async with aclosing(self._ask(told, made)) as words:
@@ -280,7 +299,9 @@ class ChatReply:
             if last is not None:
                 yield last
                 return
-            told += [made.message, *results]
+            told += [made.message | {"content": made.text or None}, *results]
+            # Without the text: how much of it was heard is in the history, next time.
+            used.append(_Used(len(history), [made.message, *results]))
         raise ChatError("the model asks for tools, and never answers")
 
     async def _use(
