@@ -163,8 +163,6 @@ async def serve(hold: Holds, rate: int) -> None:
 def main() -> None:
     way, rate, core = sys.argv[1:]
     os.sched_setaffinity(0, {int(core)})
-    with contextlib.suppress(PermissionError):  # others on this machine should not be measured
-        os.setpriority(os.PRIO_PROCESS, 0, -20)
     warnings.simplefilter("ignore")
     logger = part("loguru.logger")
     logger.remove()

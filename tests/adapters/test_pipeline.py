@@ -11,6 +11,7 @@ import pytest
 with warnings.catch_warnings():  # of audioop's end, and of what Pipecat deprecates and still uses
     warnings.simplefilter("ignore", DeprecationWarning)
     pytest.importorskip("pipecat.services.tts_service")
+    pytest.register_assert_rewrite("demo_call")
 
 from by_hand import ByHand
 from demo_call import (
