@@ -1,6 +1,7 @@
 """The demo call, held by a Pipecat pipeline and judged by ear: the bot, the person, the verdict."""
 
 import asyncio
+import time
 import warnings
 from typing import NamedTuple
 
@@ -46,6 +47,15 @@ SENTENCE, BARGE_IN = (
 )
 
 
+class Silero(SileroVADAnalyzer):
+    """Pipecat's, for calls in virtual time: else it forgets what it hears every five seconds of the
+    machine's clock, which on a busy machine are few of the call's."""
+
+    def voice_confidence(self, buffer):
+        self._last_reset_time = time.time()
+        return super().voice_confidence(buffer)
+
+
 class Keypad(FrameProcessor):
     """Names the keys that are pressed."""
 
@@ -82,7 +92,7 @@ class Bot:
             stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=0.6)]
         )
         # Older Pipecats have what is between two pauses written down, newer ones whole turns.
-        vad = SileroVADAnalyzer(params=VADParams(stop_secs=0.6))
+        vad = Silero(params=VADParams(stop_secs=0.6))
         # Pipecat ends a caller's speech where no audio came for a second by the machine's clock; in
         # virtual time that is a second in which an engine thought.
         params = LLMUserAggregatorParams(
@@ -167,8 +177,8 @@ async def person(call, key="5"):
     return starts
 
 
-async def hear_out(call):
-    began = await call.wait_for_speech()
+async def hear_out(call, within=10.0):
+    began = await call.wait_for_speech(within)
     await call.wait_for_silence()
     return began
 
