@@ -203,7 +203,7 @@ def _spread(name: str, times: Histogram) -> str:
     width = PLOT / (decades * BINS_PER_DECADE)
     most = max(bins.values())
     for position, count in sorted(bins.items()):
-        high = (math.log10(count) + 0.35) / (math.log10(most) + 0.35) * (SPREAD - 12)
+        high = (math.log10(count) + 0.35) / (math.log10(most) + 0.35) * (SPREAD - 40)
         told = tag("title", f"{count}")
         x = LEFT + position * width
         parts.append(

@@ -50,15 +50,22 @@ class Wheel:
     Args:
         late: is told by how many ms each call's turn came late.
         left_out: is told how many turns were left out.
+        clock: seconds, finer than the loop's own.
     """
 
-    def __init__(self, late: Callable[[float], None], left_out: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        late: Callable[[float], None],
+        left_out: Callable[[int], None],
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._slots: list[list[Turn]] = [[] for _ in range(SLOTS)]
         self._slot_of: dict[Turn, list[Turn]] = {}
         self._late = late
         self._left_out = left_out
-        self._began = perf_counter()
+        self._clock = clock
+        self._began = clock()
         self._done = 0
         self._timer = self._loop.call_later(_STEP, self._turn)
 
@@ -79,7 +86,7 @@ class Wheel:
         self._timer.cancel()
 
     def _turn(self) -> None:
-        turns = slots_due(self._began, self._done, perf_counter())
+        turns = slots_due(self._began, self._done, self._clock())
         if len(turns) > _FAR_BEHIND:
             out, turns = turns[:-SLOTS], turns[-SLOTS:]
             self._done = turns.start
@@ -88,9 +95,9 @@ class Wheel:
             due = self._began + turn * _STEP
             self._done = turn + 1
             for call in tuple(self._slots[turn % SLOTS]):
-                self._late((perf_counter() - due) * 1000)
+                self._late((self._clock() - due) * 1000)
                 call.turn()
-        behind = perf_counter() - self._began - self._done * _STEP >= 0
+        behind = self._clock() - self._began - self._done * _STEP >= 0
         # Timers tell milliseconds apart: one that is asked for less comes at once, and the loop
         # would spin until the next turn is due.
         self._timer = self._loop.call_later(0 if behind else _STEP, self._turn)
