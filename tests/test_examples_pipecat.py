@@ -136,7 +136,7 @@ async def whole_talk(call):
     await asyncio.sleep(3.0)
     assert call.speaking
     await call.say("Wait a moment.")
-    await call.wait_until(lambda: not call.speaking, "the story to stop", 1)
+    await call.wait_until(lambda: not call.speaking, "the story to stop", 3)
     assert "alice" in letters(await written(call, begun, call.now))
     assert alike("You said: Wait a moment.", await hear(call))
     await call.say("Goodbye.")
@@ -220,7 +220,7 @@ def test_sfvopi_where_keys_choose(capsys):
         await asyncio.sleep(3.0)
         assert "alice" in letters(await written(call, begun, call.now))
         await call.say("Wait a moment.")
-        await call.wait_until(lambda: not call.speaking, "the story to stop", 1)
+        await call.wait_until(lambda: not call.speaking, "the story to stop", 3)
         assert alike("You said: Wait a moment.", await hear(call))
         await call.press("0")
         assert "goodbye" in letters(await hear(call))

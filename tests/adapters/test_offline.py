@@ -1,6 +1,8 @@
 """The offline model of a Pipecat pipeline: a function of text, asked as a model is."""
 
+import re
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +97,12 @@ def test_by_default_it_is_the_parrot():
 def test_other_frames_pass():
     spy = asked(OfflineLLMService(), [], last=(lambda: TTSSpeakFrame("Hello!"), EndFrame))
     assert [frame.text for frame in spy.frames(TTSSpeakFrame)] == ["Hello!"]
+
+
+def test_the_page_talks_without_keys():
+    page = (Path(__file__).parents[2] / "docs" / "pipecat.md").read_text("utf-8")
+    section = page.partition("## Talking without keys\n")[2]
+    (code,) = re.findall(r"(?ms)^```python\n(.*?)^```$", section.partition("\n## ")[0])
+    names = {}
+    exec(compile(code, "docs/pipecat.md", "exec"), names)
+    assert said(asked(names["llm"], [user("The weather?")])) == "Three degrees, and it rains. "
