@@ -10,7 +10,7 @@ from trunkline.sim.svg import tag, text_width
 __all__ = ["Bar", "Panel", "chart"]
 
 WIDTH, LEFT, RIGHT = 760.0, 16.0, 16.0
-HEAD, PANEL_HEAD, BAR, GAP, PANEL_GAP, FOOT = 50.0, 30.0, 20.0, 6.0, 22.0, 30.0
+HEAD, PANEL_HEAD, BAR, GAP, PANEL_GAP, FOOT = 50.0, 30.0, 20.0, 6.0, 22.0, 42.0
 NAMES = 290.0
 SIZE = 13.0
 COLOURS = ("#8a94a0", "#c2570c", "#1f6fd6")
