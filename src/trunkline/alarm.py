@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from math import inf
+from math import ceil, inf
 
 __all__ = ["Alarm"]
 
@@ -23,7 +23,11 @@ class Alarm:
         self._at = inf
 
     def set(self, at: float) -> None:
-        """Ring at ``at`` seconds (the loop's) or before. Infinity sets nothing."""
+        """Ring at ``at`` seconds (the loop's), at most 1 ms later. Infinity sets nothing."""
+        if at == inf:
+            return
+        # uvloop counts in whole milliseconds: it would ring in vain until the next one comes.
+        at = ceil(at * 1000) / 1000
         if at < self._at:
             if self._timer is not None:
                 self._timer.cancel()

@@ -120,7 +120,6 @@ class Session:
         self._look_at = -inf
         self._reason: EndReason | None = None
         self._after_playback: tuple[EndReason, float] | None = None
-        self._ending = self._loop.create_future()
         self._over = self._loop.create_future()
         self._errands: set[asyncio.Task[None]] = set()
         self._attachments = 0
@@ -318,7 +317,7 @@ class Session:
     async def hang_up(self, *, after_playback: bool) -> None:
         end = self._finish_after_playback if after_playback else self.finish
         end(EndReason(Why.COMPLETED, Who.BOT))
-        await asyncio.shield(self._ending)
+        await self.call.wait()
 
     async def send_digits(self, digits: str) -> None:
         if self.say(Digits(digits)):
@@ -466,8 +465,6 @@ class Session:
         for change in self.playout.changes(self.now()):
             self.call.changed(change)
         self.call.over(reason)
-        if not self._ending.done():
-            self._ending.set_result(None)
         played = self._after_playback is not None and self._after_playback[0] is reason
         if played and self.carrier.marks is Marks.NONE:
             await asyncio.sleep(NO_MARK_MARGIN_S)

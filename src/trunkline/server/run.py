@@ -35,6 +35,10 @@ BACKLOG = 1024
 """Connections that may wait to be taken: a restart makes many calls come back at once."""
 
 
+GC_THRESHOLD = 10_000
+"""Objects made and not freed until the collector looks at the young ones; Python's own is 700."""
+
+
 class Tls(Struct, frozen=True):
     """Paths of a certificate chain and of its private key, in PEM."""
 
@@ -84,8 +88,10 @@ class _DrainingServer(uvicorn.Server):
 
         if self.own_process:
             # What is there by now stays: a collection that walks it all stalls each call by 30 ms.
+            # And few cycles are made afterwards, so that looking for them so often is for nothing.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(GC_THRESHOLD)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._media is not None:
