@@ -106,7 +106,7 @@ class Recall:
         """The stream goes on."""
         self._kept.append(audio)
         self.end += len(audio)
-        while self.end - self._begin - len(self._kept[0]) >= self._size:
+        while self._kept and self.end - self._begin - len(self._kept[0]) >= self._size:
             self._begin += len(self._kept.popleft())
 
     def since(self, position: int) -> bytes:

@@ -131,7 +131,7 @@ class RealtimeSession:
             SocketClosed: the client has gone.
         """
         try:
-            await self._send("session.created", session=self.config)
+            await self.say("session.created", session=self.config)
             async with asyncio.timeout(cap_s):
                 while True:
                     await self._take(await self._socket.receive())
@@ -170,7 +170,7 @@ class RealtimeSession:
                 await self._create_item(event["item"])
             case "conversation.item.delete":
                 self.items.remove(self._item(event["item_id"]))
-                await self._send("conversation.item.deleted", item_id=event["item_id"])
+                await self.say("conversation.item.deleted", item_id=event["item_id"])
             case "conversation.item.truncate":
                 await self._truncate(event)
             case "response.create":
@@ -190,7 +190,7 @@ class RealtimeSession:
             )
         self.config = wanted
         self._activity = self._listen()
-        await self._send("session.updated", session=self.config)
+        await self.say("session.updated", session=self.config)
 
     def _listen(self) -> Activity:
         hears: dict[str, Any] = self.config["audio"]["input"]
@@ -212,9 +212,9 @@ class RealtimeSession:
     async def _add(self, item: Item) -> None:
         before = self.items[-1].id if self.items else None
         self.items.append(item)
-        await self._send("conversation.item.added", previous_item_id=before, item=written(item))
+        await self.say("conversation.item.added", previous_item_id=before, item=written(item))
         if item.status != "in_progress":
-            await self._send("conversation.item.done", previous_item_id=before, item=written(item))
+            await self.say("conversation.item.done", previous_item_id=before, item=written(item))
 
     def _item(self, item_id: str) -> Item:
         for item in self.items:
@@ -230,7 +230,7 @@ class RealtimeSession:
             await self._object(objection, "")
         # The transcript is gone; what the model knows it said is what is left to be heard.
         item.text = await self._model.hear(item.audio, speaks)
-        await self._send(
+        await self.say(
             "conversation.item.truncated",
             item_id=item.id,
             content_index=event["content_index"],
@@ -253,7 +253,7 @@ class RealtimeSession:
                 continue
             if speech is None:
                 self._speech_id = f"item_{next(_ids)}"
-                await self._send(
+                await self.say(
                     "input_audio_buffer.speech_started",
                     audio_start_ms=at,
                     item_id=self._speech_id,
@@ -261,7 +261,7 @@ class RealtimeSession:
                 if self._active is not None and turns.get("interrupt_response", True):
                     self._active.stop("turn_detected")
             else:
-                await self._send(
+                await self.say(
                     "input_audio_buffer.speech_stopped", audio_end_ms=at, item_id=self._speech_id
                 )
                 await self._commit(speech, respond=turns.get("create_response", True))
@@ -269,7 +269,7 @@ class RealtimeSession:
     async def _commit(self, speech: bytes, *, respond: bool) -> None:
         hears: dict[str, Any] = self.config["audio"]["input"]
         before = self.items[-1].id if self.items else None
-        await self._send(
+        await self.say(
             "input_audio_buffer.committed", previous_item_id=before, item_id=self._speech_id
         )
         text = await self._model.hear(speech, AUDIO[hears["format"]["type"]])
@@ -284,7 +284,7 @@ class RealtimeSession:
 
     async def _transcribe(self, item: Item) -> None:
         await asyncio.sleep(_TRANSCRIPT_S)
-        await self._send(
+        await self.say(
             "conversation.item.input_audio_transcription.completed",
             item_id=item.id,
             content_index=0,
@@ -313,8 +313,8 @@ class RealtimeSession:
 
     async def _make(self, response: _Response) -> None:
         try:
-            await self._send("response.created", response=self._state(response, "in_progress"))
-            await self._send("rate_limits.updated", rate_limits=_LIMITS)
+            await self.say("response.created", response=self._state(response, "in_progress"))
+            await self.say("rate_limits.updated", rate_limits=_LIMITS)
             if status := self._model.failure():
                 code = "rate_limit_exceeded" if status == 429 else "server_error"
                 await self._finish(response, "failed", {"error": {"type": code, "code": code}})
@@ -346,7 +346,7 @@ class RealtimeSession:
             "status_details": details and {"type": status} | details,
             "usage": _usage(self.items, response),
         }
-        await self._send("response.done", response=state)
+        await self.say("response.done", response=state)
 
     def _state(self, response: _Response, status: str) -> dict[str, Any]:
         return {
@@ -365,13 +365,13 @@ class RealtimeSession:
     async def _begin(self, response: _Response, item: Item) -> dict[str, Any]:
         where = {"response_id": response.id, "output_index": len(response.output)}
         response.output.append(item)
-        await self._send("response.output_item.added", **where, item=written(item))
+        await self.say("response.output_item.added", **where, item=written(item))
         await self._add(item)
         return where
 
     async def _end(self, item: Item, where: dict[str, Any]) -> None:
-        await self._send("response.output_item.done", **where, item=written(item))
-        await self._send("conversation.item.done", previous_item_id=None, item=written(item))
+        await self.say("response.output_item.done", **where, item=written(item))
+        await self.say("conversation.item.done", previous_item_id=None, item=written(item))
 
     async def _call(self, response: _Response, call: Calls) -> None:
         number = next(_ids)
@@ -385,8 +385,8 @@ class RealtimeSession:
         where = await self._begin(response, item)
         item.arguments, item.status = call.arguments, "completed"
         named = where | {"item_id": item.id, "call_id": item.call_id}
-        await self._send("response.function_call_arguments.delta", **named, delta=call.arguments)
-        await self._send(
+        await self.say("response.function_call_arguments.delta", **named, delta=call.arguments)
+        await self.say(
             "response.function_call_arguments.done",
             **named,
             name=call.name,
@@ -407,7 +407,7 @@ class RealtimeSession:
         part = await self._begin(response, item) | {"item_id": item.id, "content_index": 0}
         where = {name: part[name] for name in ("response_id", "output_index")}
         content = {"type": "audio", "transcript": ""}
-        await self._send("response.content_part.added", **part, part=content)
+        await self.say("response.content_part.added", **part, part=content)
         self._spoke = True
         words, size = text.split(), speaks.bytes_in(_CHUNK_MS)
         for at in range(0, len(audio), size):
@@ -417,18 +417,18 @@ class RealtimeSession:
             if delta := " ".join(words[len(item.text.split()) : ahead]):
                 delta = f" {delta}" if item.text else delta
                 item.text += delta
-                await self._send("response.output_audio_transcript.delta", **part, delta=delta)
+                await self.say("response.output_audio_transcript.delta", **part, delta=delta)
             item.audio += audio[at:until]
             item.audio_ms = speaks.ms_in(len(item.audio))
             delta = pybase64.b64encode(audio[at:until]).decode()
-            await self._send("response.output_audio.delta", **part, delta=delta)
+            await self.say("response.output_audio.delta", **part, delta=delta)
             if not await response.pause(_CHUNK_MS / 1000 / self._model.speed):
                 break
         item.status = "completed" if len(item.audio) == len(audio) else "incomplete"
-        await self._send("response.output_audio.done", **part)
-        await self._send("response.output_audio_transcript.done", **part, transcript=item.text)
+        await self.say("response.output_audio.done", **part)
+        await self.say("response.output_audio_transcript.done", **part, transcript=item.text)
         content = {"type": "audio", "transcript": item.text}
-        await self._send("response.content_part.done", **part, part=content)
+        await self.say("response.content_part.done", **part, part=content)
         await self._end(item, where)
 
     # The socket.
@@ -443,9 +443,10 @@ class RealtimeSession:
             "param": objection.param,
             "event_id": (event_id or None) if objection.named else None,
         }
-        await self._send("error", error=error)
+        await self.say("error", error=error)
 
-    async def _send(self, kind: str, **fields: Any) -> None:
+    async def say(self, kind: str, **fields: Any) -> None:
+        """Send an event."""
         event = {"type": kind, "event_id": f"event_{next(_ids)}"} | fields
         await self._socket.send(json.dumps(event))
 
