@@ -39,7 +39,8 @@ class Kill:
     def __init__(self, seed):
         self.chance = random.Random(seed)
         self.turns = self.chance.random() < 0.5
-        self.pauses = [self.chance.uniform(0, 6)]
+        # Anywhere in the call, or while the caller asks and is answered, when it hurts most.
+        self.pauses = [self.chance.uniform(*self.chance.choice([(0, 7), (2.6, 5.6)]))]
         self.refusals = self.chance.choice([0, 0, 0, 0, 0, 0, 0, 1, 2, AWAY])
         if not self.refusals and self.chance.random() < 0.5:
             self.pauses.append(self.chance.uniform(0, 1))

@@ -178,6 +178,16 @@ def test_what_is_said_in_an_outage_is_heard_after_it(way, refusals):
 
 
 @both_ways
+def test_who_speaks_before_there_is_a_socket_is_heard(way):
+    async def scene(caller, service):
+        await caller.say("one two three")
+        await asyncio.sleep(3)
+        assert caller.texts == ["one two three"]
+
+    listening(way, scene, faults=ServiceFaults(handshake_ms=1500))
+
+
+@both_ways
 def test_a_service_that_stays_away_is_an_error(way):
     async def scene(caller, service):
         await asyncio.sleep(0.5)

@@ -233,3 +233,13 @@ def test_some_handshakes_are_refused_by_chance():
             assert service.opened + service.refused == 100
 
     run_virtual(main())
+
+
+def test_a_handshake_that_nobody_answers_is_not_waited_for():
+    async def main():
+        faults = ServiceFaults(handshake_ms=600)
+        async with Parrot(faults=faults) as service, service.listening() as url:
+            with pytest.raises(NotConnected, match=r"no WebSocket in 0.1 s"):
+                await connect(url + "/say?a=b", KEY, timeout=0.1)
+
+    asyncio.run(main())
