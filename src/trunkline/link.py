@@ -56,9 +56,11 @@ class Link:
         self._draining: asyncio.Task[None] | None = None
 
     def send(self, events: Iterable[ToCaller]) -> None:
-        """Send these after all before them, and what the stream owes."""
+        """Send these after all before them, and after what the stream owes."""
         stream = self.stream
         try:
+            if stream.owes and not self.stalled:
+                self._write(stream.outgoing())
             for event in events:
                 if self.stalled:
                     # Encoded only when its turn comes, so that a clear can still take it back.
@@ -66,8 +68,6 @@ class Link:
                 else:
                     stream.send(event)
                     self._write(stream.outgoing())
-            if stream.owes and not self.stalled:
-                self._write(stream.outgoing())
         except SocketClosed as closed:
             self._lost(self, closed)
 
