@@ -133,10 +133,11 @@ def test_a_callback_hears_in_the_encoding_it_asked_for():
     assert b"".join(heard) == convert(frame, PCMU_8K, L16_8K)
 
 
-def test_a_resampling_listener_is_not_called_with_nothing():
+@pytest.mark.parametrize("wanted", [L16_16K, PCMU_8K], ids=str)
+def test_a_listener_is_not_called_with_nothing(wanted):
     call, _ = make()
     heard = []
-    call.listen(heard.append, L16_16K)
+    call.listen(heard.append, wanted)
     call.heard(Audio(b""))
     assert heard == []
 
