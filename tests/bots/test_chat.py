@@ -20,7 +20,7 @@ from trunkline.bots.chat import (
 )
 from trunkline.bots.chat import messages as told
 from trunkline.bots.conversation import Conversation
-from trunkline.bots.realtime.tools import GOODBYE, TOOL_S, Goodbye, transfer
+from trunkline.bots.tools import GOODBYE, TOOL_S, Goodbye, transfer
 from trunkline.bots.turns import Reply, Turn, TurnState
 from trunkline.call import Call
 from trunkline.errors import ConfigError

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from trunkline.bots.realtime import GOODBYE, Realtime, ServerVad, Tool, hang_up, transfer
-from trunkline.bots.realtime.tools import run
+from trunkline.bots.tools import run
 from trunkline.bots.turns import TurnState
 from trunkline.call import Call
 from trunkline.errors import CallEnded, ConfigError, Unsupported

@@ -22,8 +22,8 @@ from msgspec import Struct
 from ..call import Call
 from ..errors import ConfigError, TrunklineError
 from ..events import Who
-from .realtime.tools import Tool, run
 from .speech import engine
+from .tools import Tool, run
 from .turns import History, Reply, Turn, TurnState
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ __all__ = [
     "bot",
 ]
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("trunkline.bots")
 
 
 class CartesiaBot:

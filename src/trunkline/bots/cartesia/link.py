@@ -21,7 +21,7 @@ from ...websocket import Connect, Connection, NotConnected
 
 __all__ = ["BACK_OFF_S", "Garbled", "Link", "ServiceError"]
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("trunkline.bots")
 
 BACK_OFF_S = (0.0, 0.0, 0.1, 0.3, 0.7, 1.5, 3.0)
 """How long to wait before each attempt; after the last one it is given up. A lost socket is the

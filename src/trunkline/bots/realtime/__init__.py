@@ -18,12 +18,12 @@ from ...config import variable
 from ...errors import ConfigError
 from ...media.formats import AudioFormat
 from ...websocket import Connect, connect
+from ..tools import GOODBYE, Tool, hang_up, transfer
 from ..turns import Turn
 from .link import Link, Refused, open_link
 from .responses import Failed
 from .session import FunctionTool, SemanticVad, ServerVad, Transcription, session_config
 from .talk import Plan, Talk
-from .tools import GOODBYE, Tool, hang_up, transfer
 from .wire import ServerEvent
 
 __all__ = [

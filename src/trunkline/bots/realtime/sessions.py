@@ -16,7 +16,7 @@ from .wire import ServerEvent
 
 __all__ = ["Sessions"]
 
-log = logging.getLogger("trunkline.realtime")
+log = logging.getLogger("trunkline.bots")
 
 LOSSES = 5
 """More sessions than these lost within ``LOSSES_S``, and we give up."""

@@ -30,14 +30,14 @@ from ...errors import CallEnded
 from ...events import Digit, Who
 from ...media.formats import L16_24K, AudioFormat
 from ..recording import APOLOGY, load
+from ..tools import Tool
+from ..tools import run as run_tool
 from ..turns import Turn
 from .link import Link
 from .memory import Memory, Recall
 from .responses import Responses
 from .session import FORMATS
 from .sessions import Sessions
-from .tools import Tool
-from .tools import run as run_tool
 from .voice import CUT, Voice
 from .wire import (
     AudioDelta,
@@ -66,7 +66,7 @@ from .wire import (
 
 __all__ = ["Plan", "Talk"]
 
-log = logging.getLogger("trunkline.realtime")
+log = logging.getLogger("trunkline.bots")
 
 REPLAY_S = 2.0
 """How much unanswered audio another session is sent again."""

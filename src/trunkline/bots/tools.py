@@ -18,13 +18,13 @@ from typing import Any, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from ...call import Call
-from ...errors import CallEnded, ConfigError, TrunklineError
-from ...events import Why
+from ..call import Call
+from ..errors import CallEnded, ConfigError, TrunklineError
+from ..events import Why
 
 __all__ = ["GOODBYE", "TOOL_S", "Goodbye", "Tool", "hang_up", "run", "transfer"]
 
-log = logging.getLogger("trunkline.realtime")
+log = logging.getLogger("trunkline.bots")
 
 TOOL_S = 10.0
 """How long a tool may take: somebody waits on the line."""
