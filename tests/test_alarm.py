@@ -1,6 +1,7 @@
 """The alarm of a call, in virtual time."""
 
 import asyncio
+import math
 from math import inf
 
 import pytest
@@ -48,4 +49,27 @@ def test_never_rings_before_its_time_on_a_loop_that_counts_milliseconds():
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         early = runner.run(main())
     assert len(early) == 11
+    assert not any(early)
+
+
+def test_never_rings_an_instant_too_early():
+    """Who is rung before the time they asked for asks again: virtual time would never go on."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        early = []
+        for whole in range(200):
+            at = math.nextafter(round(loop.time() + 0.237 + whole / 7, 3), inf)
+            rings = asyncio.Event()
+
+            def ring(at=at, rings=rings):
+                early.append(loop.time() < at)
+                rings.set()
+
+            Alarm(ring).set(at)
+            await rings.wait()
+        return early
+
+    early = run_virtual(main())
+    assert len(early) == 200
     assert not any(early)

@@ -27,7 +27,10 @@ class Alarm:
         if at == inf:
             return
         # uvloop counts in whole milliseconds: it would ring in vain until the next one comes.
-        at = ceil(at * 1000) / 1000
+        rounded = ceil(at * 1000) / 1000
+        # The product may lose what made ``at`` later than a whole millisecond; ringing too early
+        # would be in vain for ever where the clock stands still meanwhile, as in virtual time.
+        at = rounded if rounded >= at else rounded + 0.001
         if at < self._at:
             if self._timer is not None:
                 self._timer.cancel()
