@@ -33,8 +33,11 @@ lint: $(VENV)/.dev  ## ruff
 types: $(VENV)/.dev  ## pyright, strict over src
 	$(BIN)/pyright
 
-bench: $(VENV)/.dev  ## every benchmark, side by side in one run
+bench: $(VENV)/.dev  ## every benchmark, side by side in one run; make bench-calls: that one
 	$(BIN)/python -m benchmarks
+
+bench-%: $(VENV)/.dev
+	$(BIN)/python -m benchmarks $*
 
 install: $(VENV)/.dev  ## the development environment
 

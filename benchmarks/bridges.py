@@ -397,7 +397,7 @@ def main(given: argparse.Namespace | None = None) -> None:
 
     from ._cartesia_load import Times
 
-    given = given or _parser().parse_args([])
+    given = given or _parser().parse_args()
     _all_cores.update(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {_cores()[1]})
     gc.freeze()
@@ -430,4 +430,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main(_parser().parse_args())
+    main()

@@ -344,7 +344,10 @@ def picture(rows: dict[tuple[str, int], Figures]) -> str:
     )
 
 
-def main(out: str = "measured") -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", default="measured", help="where JSON and picture go")
+    folder = Path(parser.parse_args(argv).out)
     if importlib.util.find_spec("pipecat") is None:
         print("Pipecat is not installed here (extra `pipecat`): nothing to compare.")
         return
@@ -354,7 +357,6 @@ def main(out: str = "measured") -> None:
     asyncio.run(measure(found))
     os.sched_setaffinity(0, _all_cores)
     rows = {key: summary(one) for key, one in found.items()}
-    folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     written = {
         "pipecat": version("pipecat-ai"),
@@ -371,6 +373,4 @@ def main(out: str = "measured") -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="measured", help="where JSON and picture go")
-    main(parser.parse_args().out)
+    main()

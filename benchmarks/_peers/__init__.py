@@ -1,0 +1,1 @@
+"""Peers' servers, each a program by itself, which runs in an environment without Trunkline."""

@@ -1,0 +1,172 @@
+"""How many calls a server carries on its core: ever more, until they come late."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ._rig import Callers, Unavailable, Way, Window, answered, machine, measure, progress, save
+
+__all__ = ["FEW", "Found", "Ramp", "command", "number"]
+
+FEW = 40
+LATE_MS = 20.0
+# The callers' own timer must be clearly better than what it measures.
+OWN_MS = 5.0
+MISSING = 0.1
+ALONE_S, WINDOW_S = 3.0, 2.0
+MOST = 3000
+
+
+class Found(NamedTuple):
+    """What was found of a way: medians of the rounds; times in ms, memory in KB a call.
+
+    ``calls`` is the most that came in time; ``limited``: there the callers' own core was full.
+    """
+
+    p50: float
+    p99: float
+    cpu: float
+    calls: int
+    limited: bool
+    memory: float
+    setup: float
+    levels: list[dict[str, Any]]
+
+
+class Ramp:
+    """One way, over the rounds."""
+
+    def __init__(self, way: Way) -> None:
+        self.way = way
+        self.few: list[Window] = []
+        self.memory: list[float] = []
+        self.setup: list[float] = []
+        self.levels: list[dict[str, Any]] = []
+        self.best = self.bad = 0
+        self.limited = False
+
+    async def round(self) -> None:
+        """A server from its start to more calls than it carries."""
+        async with answered(self.way) as callers:
+            server = callers.server
+            assert server is not None
+            await callers.have(1)
+            alone = server.rss_kb()
+            cpu = server.cpu_s()
+            await callers.have(FEW)
+            self.setup.append((server.cpu_s() - cpu) / (FEW - 1) * 1000)
+            few = await callers.window(ALONE_S)
+            self.few.append(few)
+            if few.p99 - few.p50 < LATE_MS:
+                self.best = max(self.best, FEW)
+            calls = (
+                self.best if self.best > FEW else max(FEW, round(600 / max(few.cpu, 600 / MOST)))
+            )
+            while calls < MOST and (core := await self.level(callers, calls)) is not None:
+                calls = self.following(calls, core)
+            up = max(2, callers.up)
+            self.memory.append((server.rss_kb() - alone) / (up - 1))
+
+    def following(self, calls: int, core: float) -> int:
+        """How many to try after so many have come in time, at so much of the core."""
+        if self.bad > calls:
+            step = max(2, (self.bad - calls) // 3)
+            return calls + step if calls + step < self.bad else MOST
+        return round(calls * min(1.6, max(1.06, 0.85 / max(core, 0.01))))
+
+    async def level(self, callers: Callers, calls: int) -> float | None:
+        """What of its core the server needs for so many, or ``None``: they come late.
+
+        Looked at twice, lest it was the machine.
+        """
+        for _ in range(2):
+            there = await callers.have(calls)
+            window = await callers.window(WINDOW_S)
+            usual = statistics.median(one.p50 for one in self.few)
+            late = window.p99 - usual
+            own = window.own_p99 >= OWN_MS or window.figures.frames_skipped > 0
+            good = there and late < LATE_MS and window.missing < MISSING and not own
+            told = {"calls": calls, "late_p99": late, "core": window.core, "good": good}
+            own_figures = {"own_p99": window.own_p99, "own_core": window.own_core}
+            self.levels.append({**told, **own_figures, "missing": window.missing})
+            if good:
+                if calls >= self.best:
+                    self.best, self.limited = calls, False
+                return window.core
+        # The server had room, the callers had none: it carries more than were tried.
+        if own and window.core < 0.85:
+            self.limited = calls >= self.best
+        else:
+            self.bad = min(calls, self.bad or calls)
+        return None
+
+    def found(self) -> Found:
+        def median(name: str) -> float:
+            return statistics.median(getattr(one, name) for one in self.few)
+
+        return Found(
+            p50=median("p50"),
+            p99=median("p99"),
+            cpu=median("cpu"),
+            calls=self.best,
+            limited=self.limited,
+            memory=statistics.median(self.memory),
+            setup=statistics.median(self.setup),
+            levels=self.levels,
+        )
+
+
+async def compare(ways: Sequence[Way], rounds: int) -> tuple[dict[str, Found], dict[str, str]]:
+    """All ways in turn, ``rounds`` times; and why some could not be measured."""
+    ramps, failed = {way.name: Ramp(way) for way in ways}, dict[str, str]()
+    for number in range(rounds):
+        for name, ramp in ramps.items():
+            if name in failed:
+                continue
+            try:
+                await ramp.round()
+            except Unavailable as error:
+                failed[name] = str(error)
+                progress(f"{name}: {error}")
+                continue
+            few = ramp.few[-1]
+            more = "≥ " if ramp.limited else ""
+            progress(
+                f"round {number + 1}/{rounds}, {name}: {more}{ramp.best} calls; at {FEW}: "
+                f"p50 {few.p50:.2f}, p99 {few.p99:.1f} ms, CPU {few.cpu:.2f} ms/s"
+            )
+    return {name: ramp.found() for name, ramp in ramps.items() if name not in failed}, failed
+
+
+def number(one: Found) -> str:
+    """The most calls, as it is written."""
+    return f"{'≥ ' if one.limited else ''}{one.calls:,}"
+
+
+def command(
+    name: str,
+    about: str | None,
+    ways: Sequence[Way],
+    rounds: int,
+    table: Callable[[Mapping[str, Found]], str],
+    picture: Callable[[Mapping[str, Found]], str],
+    argv: Sequence[str] | None = None,
+) -> None:
+    """A benchmark's command line: measure, print the table, leave figures and picture."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
+    parser.add_argument("--out", default="measured", help="where JSON and picture go")
+    parser.add_argument("--rounds", type=int, default=rounds, help="how often each has its turn")
+    parser.add_argument("--only", default="", help="servers whose names contain this")
+    given = parser.parse_args(argv)
+    chosen = [way for way in ways if given.only in way.name]
+    if not chosen:
+        parser.error(f"--only {given.only!r}: there are {', '.join(way.name for way in ways)}")
+    rows, failed = measure(compare(chosen, given.rounds))
+    written = {**machine(), "rows": {name: one._asdict() for name, one in rows.items()}}
+    save(given.out, name, {**written, "failed": failed}, picture(rows))
+    print(table(rows))
+    for one, why in failed.items():
+        print(f"\nNot measured: {one}: {why}")

@@ -1,0 +1,94 @@
+"""What benchmarks are made of. They themselves take minutes and two cores: not run here."""
+
+import importlib
+import subprocess
+import sys
+from collections import Counter
+from xml.etree import ElementTree
+
+import pytest
+from benchmarks import __main__ as program
+from benchmarks import _ramp, _rig
+from benchmarks.calls import WAYS, picture, table
+from benchmarks.servers import picture as servers_picture
+from benchmarks.servers import table as servers_table
+
+
+def found(calls: int, *, limited: bool = False) -> _ramp.Found:
+    return _ramp.Found(0.25, 1.5, 2.0, calls, limited, 31.0, 1.2, [])
+
+
+def test_the_index_tells_of_each():
+    lines = program.index().splitlines()
+    assert [line.split()[0] for line in lines] == program.names()
+    assert {"bridges", "calls", "footprint", "interruptions", "servers"} <= set(program.names())
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+@pytest.mark.parametrize("name", program.names())
+def test_each_can_be_run(name):
+    assert callable(importlib.import_module(f"benchmarks.{name}").main)
+
+
+def test_an_unknown_name_is_told_of():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "nonsense"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "no benchmark 'nonsense'" in done.stderr
+    assert "resamplers" in done.stderr
+
+
+def test_an_unknown_server_is_told_of(capsys):
+    with pytest.raises(SystemExit):
+        _ramp.command("calls", "", WAYS, 1, table, picture, ["--only", "nobody's"])
+    assert "ours, fast, µ-law" in capsys.readouterr().err
+
+
+def test_names_of_servers_differ_and_peers_versions_are_pinned():
+    servers = importlib.import_module("benchmarks.servers").WAYS
+    assert max(Counter(way.name for way in WAYS).values()) == 1
+    for way in (*WAYS, *servers):
+        assert all("==" in one for one in way.requires)
+
+
+def test_calls_are_told_as_ratios_to_pipecat():
+    rows = {"ours, fast, µ-law": found(1200, limited=True), "Pipecat, 8 kHz": found(80)}
+    first, second = table(rows).splitlines()[2:]
+    assert first == "| ours, fast, µ-law | ≥ 1,200 | 15.0 | 0.25 | 1.5 | 2.00 | 1.2 | 31 |"
+    assert "| 80 | 1.0 |" in second
+    assert "| – |" in table({"ours, fast, µ-law": found(5)})
+
+
+@pytest.mark.parametrize("draw", [picture, servers_picture])
+def test_pictures_are_drawn(draw):
+    drawn = ElementTree.fromstring(draw({"ours, fast, µ-law": found(1200, limited=True)}))
+    assert "≥ 1,200" in [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_bare_servers_are_told_of():
+    assert servers_table({"picows": found(2300)}).splitlines()[2].startswith("| picows | 2,300 |")
+
+
+def test_the_next_level_is_as_far_as_the_core_has_room():
+    ramp = _ramp.Ramp(WAYS[0])
+    assert ramp.following(100, 0.2) == 160
+    assert ramp.following(1000, 0.68) == 1250
+    assert ramp.following(1000, 0.99) == 1060
+
+
+def test_between_what_came_in_time_and_what_did_not_are_two_more_levels():
+    ramp = _ramp.Ramp(WAYS[0])
+    ramp.bad = 1300
+    assert ramp.following(1000, 0.7) == 1100
+    assert ramp.following(1298, 0.9) == _ramp.MOST
+
+
+def test_what_cannot_be_installed_is_told_of(tmp_path):
+    with pytest.raises(_rig.Unavailable, match="cannot be installed"):
+        _rig.environment("nothing", [str(tmp_path / "no-such-package")], tmp_path)
+    assert not (tmp_path / "nothing" / "requires.txt").exists()
+
+
+def test_without_anything_to_install_it_is_this_environment():
+    assert str(_rig.environment("", [])) == sys.executable
