@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 API_KEY_LENGTH = 16
-"""Characters a key of the HTTP API has at least: it lets people call at your expense."""
+"""Characters a key has at least: one of the HTTP API lets people call at your expense."""
 
 
 class Settings(BaseSettings):
@@ -80,20 +80,34 @@ class Settings(BaseSettings):
         default=(),
         description="what numbers called over the HTTP API begin with, comma-separated: +1,+44",
     )
+    metrics_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="keys for /metrics, comma-separated; without one there is no such page",
+    )
+    traces: bool = Field(default=False, description="trace calls by OpenTelemetry")
+    trace_call_ids: bool = Field(
+        default=False, description="put carriers' call ids into traces, not only their hashes"
+    )
+    stall_ms: float = Field(
+        default=100.0,
+        ge=0,
+        description="milliseconds the event loop may stand still before the log says where; "
+        "0: it is not watched",
+    )
     simulator_url: str = Field(
         default="",
         description="send REST calls to a carrier simulator there, and use example credentials "
         "where none are set",
     )
 
-    @field_validator("secret", "api_keys", "dial_prefixes", mode="before")
+    @field_validator("secret", "api_keys", "metrics_keys", "dial_prefixes", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("api_keys")
+    @field_validator("api_keys", "metrics_keys")
     @classmethod
     def _long_enough(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
         if any(len(key) < API_KEY_LENGTH for key in keys):

@@ -84,6 +84,14 @@ class Link:
         """Drop what waits and is no message yet."""
         self._waiting = deque(one for one in self._waiting if isinstance(one, str | bytes))
 
+    async def drained(self) -> bool:
+        """Wait until the carrier reads again, in bounded time; whether it does."""
+        while self.stalled and (draining := self._draining) is not None:
+            await asyncio.wait([draining])
+            if self._draining is draining:
+                break
+        return not self.stalled
+
     async def close(self, reason: str = "") -> None:
         """Close the socket, in bounded time."""
         with contextlib.suppress(TimeoutError, SocketClosed):

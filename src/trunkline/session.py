@@ -86,6 +86,8 @@ class Session:
         on_lost: told whenever the call has lost its socket and would take another.
     """
 
+    playout_type: type[Playout] = Playout
+
     def __init__(
         self,
         carrier: Carrier,
@@ -102,7 +104,7 @@ class Session:
         self.carrier = carrier
         self.info = info
         clears = Clear in carrier.says
-        self.playout = Playout(
+        self.playout = self.playout_type(
             started.outbound, carrier.frame, carrier.marks, can_clear=clears, together=TOGETHER
         )
         self.call = Call(info, started, self)
@@ -122,9 +124,7 @@ class Session:
         self._after_playback: tuple[EndReason, float] | None = None
         self._over = self._loop.create_future()
         self._errands: set[asyncio.Task[None]] = set()
-        self._attachments = 0
-        self._losses = 0
-        self._junk = 0
+        self._attachments = self._losses = self._junk = 0
         now = self.now()
         self._watch = Watch(limits, now)
         # Where the carrier tells keys in no other way, their tones are in the caller's audio.

@@ -16,7 +16,8 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import fastapi
 import fastapi.responses
@@ -30,13 +31,20 @@ from ..config import Settings, dial_rate, load_carriers, outbound_audio
 from ..errors import BadSignature, ConfigError, Refused, RemoteProtocolError, Unknown
 from ..media.resample import Resampler
 from ..rest import HttpSender, Rest, Send
+from ..telemetry.observation import Observation, Telemetry
+from ..telemetry.observer import Turned
+from ..telemetry.rest import ObservedRest, observed
 from ..web import Request, Response
 from .api import api
 from .asgi import AsgiSocket, Receive, SendMessage
 from .dialled import Dialled, Wish
 from .dialling import Dialler
+from .observed import ObservedDialler, ObservedSwitchboard
 from .switchboard import Switchboard
 from .tokens import MemoryUsed, Ticket, Tokens
+
+if TYPE_CHECKING:
+    from .metrics import Figures
 
 __all__ = ["Admitted", "Server", "create_app", "router"]
 
@@ -56,6 +64,7 @@ class Server:
         *,
         send: Send | None = None,
         clock: Callable[[], float] = time.time,
+        telemetry: Telemetry | None = None,
     ) -> None:
         if not settings.public_url:
             raise ConfigError(
@@ -68,10 +77,21 @@ class Server:
         kinds = {name: type(carrier) for name, carrier in carriers.items()}
         audio = {name: outbound_audio(kind) for name, kind in kinds.items()}
         tokens = Tokens(settings.secrets, settings.token_ttl, clock, MemoryUsed(clock))
-        rest = Rest(send)
+        make_rest: Callable[[Send], Rest] = Rest
+        make_dialler: Callable[..., Dialler] = Dialler
+        make_switchboard: Callable[..., Switchboard] = Switchboard
+        self._figures: Figures | None = None
+        self.observation = Observation.wanted(settings, telemetry, sorted(carriers), clock)
+        if self.observation is not None:
+            meter, observer = self.observation.meter, self.observation.observer
+            send = observed(send, observer)
+            make_rest = partial(ObservedRest, observer=observer)
+            make_dialler = partial(ObservedDialler, observer=observer)
+            make_switchboard = partial(ObservedSwitchboard, observer=observer, meter=meter)
+        rest = make_rest(send)
         hooks = {name: Hooks(f"{settings.public_url}/{name}") for name in carriers}
         stream_urls = {name: settings.stream_url(name) for name in carriers}
-        self.dialler = Dialler(
+        self.dialler = make_dialler(
             carriers,
             audio=audio,
             tokens=tokens,
@@ -83,7 +103,7 @@ class Server:
             most=settings.max_dialled,
             clock=clock,
         )
-        self.switchboard = Switchboard(
+        self.switchboard = make_switchboard(
             bot,
             carriers,
             audio=audio,
@@ -100,6 +120,7 @@ class Server:
 
     async def start(self, bot: Bot) -> None:
         """Load what the first call would else wait for: numpy (60 ms), and the bot's own models."""
+        self._expose()
         await asyncio.to_thread(Resampler, 8000, 16000)
         if (warm_up := getattr(bot, "warm_up", None)) is not None:
             await warm_up()
@@ -109,6 +130,15 @@ class Server:
         await self.switchboard.drain(0.0)
         await self.dialler.close()
         await self._http.close()
+        if self._figures is not None:
+            self._figures.withdraw()
+
+    def _expose(self) -> None:
+        if self.observation is not None and self.observation.registry is not None:
+            from .metrics import Figures
+
+            most = self.settings.max_calls
+            self._figures = Figures(self.observation, self.switchboard, self.dialler, most)
 
     def dial(
         self,
@@ -171,6 +201,8 @@ class Server:
             return fastapi.Response(status_code=404)
         body = await _body(request)
         if body is None:
+            if self.observation is not None:
+                self.observation.observer.webhook_refused(carrier.name, Turned.TOO_LARGE)
             return fastapi.Response(status_code=413)
         query = request.url.query
         url = f"{self.settings.public_url}/{carrier.name}/{purpose}" + (query and f"?{query}")
@@ -274,6 +306,7 @@ def router(
     *,
     send: Send | None = None,
     clock: Callable[[], float] = time.time,
+    telemetry: Telemetry | None = None,
 ) -> APIRouter:
     """The routes, to be included in a FastAPI app of yours.
 
@@ -286,11 +319,12 @@ def router(
         settings: see ``trunkline.config.Settings``.
         send: carries the REST requests, in place of HTTP.
         clock: seconds since the epoch.
+        telemetry: where figures and traces go, if not where the settings say.
 
     Raises:
         ConfigError: no public URL, or no carrier has its credentials.
     """
-    server = Server(bot, settings, send=send, clock=clock)
+    server = Server(bot, settings, send=send, clock=clock, telemetry=telemetry)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -304,6 +338,10 @@ def router(
     routes = APIRouter(lifespan=lifespan)
     if settings.api_keys:
         routes.include_router(api(server, settings.api_keys))
+    if settings.metrics_keys and server.observation and server.observation.registry:
+        from .metrics import metrics_page
+
+        routes.include_router(metrics_page(server.observation.registry, settings.metrics_keys))
     routes.add_api_route(
         "/{carrier}/{purpose}",
         server.webhook,
@@ -323,12 +361,13 @@ def create_app(
     *,
     send: Send | None = None,
     clock: Callable[[], float] = time.time,
+    telemetry: Telemetry | None = None,
 ) -> FastAPI:
     """A whole server: the routes, and whether it is alive and ready.
 
     Arguments and errors as for ``router``.
     """
-    routes = router(bot, settings, send=send, clock=clock)
+    routes = router(bot, settings, send=send, clock=clock, telemetry=telemetry)
     app = FastAPI(
         title="Trunkline",
         version=__version__,

@@ -54,7 +54,7 @@ from .dialling import DIAL, Dialler
 from .refusal import explain
 from .tokens import Ticket, Tokens
 
-__all__ = ["Switchboard"]
+__all__ = ["OFFER_KEPT_S", "AnsweredCall", "Switchboard"]
 
 log = logging.getLogger("trunkline.server")
 
@@ -67,7 +67,7 @@ STREAM_AWAITED_S = 10.0
 asks nobody how to go on, and would stay open. Carriers connect within a second or so."""
 
 
-class _Answered(msgspec.Struct):
+class AnsweredCall(msgspec.Struct):
     """A call whose webhook was answered: the answer, for repeats, and who is on it."""
 
     info: CallInfo
@@ -126,7 +126,7 @@ class Switchboard:
         self._handshake_timeout = handshake_timeout
         self._clock = clock
         self._sessions: dict[tuple[str, str], Session] = {}
-        self._answered: dict[tuple[str, str], _Answered] = {}
+        self._answered: dict[tuple[str, str], AnsweredCall] = {}
         self._expected = 0
         self._errands: set[asyncio.Task[Any]] = set()
         self._empty = asyncio.Event()
@@ -214,7 +214,7 @@ class Switchboard:
             return answer.response  # whose it is, its stream will tell: nothing to remember it by
         self._forget((carrier.name, info.call_id))
         until = self._clock() + OFFER_KEPT_S
-        answered = _Answered(info, answer.response, until, asyncio.Event())
+        answered = AnsweredCall(info, answer.response, until, asyncio.Event())
         self._answered[carrier.name, info.call_id] = answered
         self._expected += 1
         if answer.flow is not None:
@@ -248,7 +248,7 @@ class Switchboard:
             )
 
     async def _open(
-        self, carrier: Carrier, answered: _Answered, flow: Callable[[], Flow[None]]
+        self, carrier: Carrier, answered: AnsweredCall, flow: Callable[[], Flow[None]]
     ) -> None:
         """Answer a call by REST, and hang it up if its socket does not come."""
         info = answered.info
@@ -425,23 +425,16 @@ class Switchboard:
             info = dialled.told(info)
             self._dialler.heard(carrier.name, dialled.id, Answered(info))
             dialled.joined = True
-        session = Session(
-            carrier,
-            info,
-            started,
-            bot,
-            self._rest,
-            self._hooks[carrier.name],
-            self._limits,
-            self._gone,
-            self._lost,
-        )
-        self._sessions[key] = session
+        self._sessions[key] = session = self._begin(carrier, info, started, bot)
         self._empty.clear()
         if dialled is not None and dialled.machine:
             session.call.happened(MachineDetected(info.call_id, dialled.machine))
         log.info("call started", extra={"carrier": carrier.name, "call": ticket.call_id})
         return session
+
+    def _begin(self, carrier: Carrier, info: CallInfo, started: Started, bot: Bot) -> Session:
+        rest, hooks, limits = self._rest, self._hooks[carrier.name], self._limits
+        return Session(carrier, info, started, bot, rest, hooks, limits, self._gone, self._lost)
 
     def _gone(self, session: Session) -> None:
         key = (session.carrier.name, session.info.call_id)
