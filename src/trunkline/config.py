@@ -91,8 +91,8 @@ class Settings(BaseSettings):
     stall_ms: float = Field(
         default=100.0,
         ge=0,
-        description="milliseconds the event loop may stand still before the log says where; "
-        "0: it is not watched",
+        description="milliseconds the event loop may come round late before the log says what "
+        "held it up; 0: it is not watched",
     )
     simulator_url: str = Field(
         default="",

@@ -12,8 +12,8 @@ import importlib.util
 import logging
 import socket
 import ssl
-from collections.abc import AsyncGenerator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from fastapi import FastAPI
 from msgspec import Struct
 
 from ..errors import ConfigError
+from .watchdog import watching
 
 if TYPE_CHECKING:
     from .fast import MediaListener
@@ -75,6 +76,8 @@ class _DrainingServer(uvicorn.Server):
         self._media_socket = media
         self._media_tls = tls and tls.context()
         self._media: MediaListener | None = None
+        self._watching = ExitStack()
+        self._beat: Callable[[], None] | None = None
         self.own_process = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -92,10 +95,18 @@ class _DrainingServer(uvicorn.Server):
             gc.collect()
             gc.freeze()
             gc.set_threshold(GC_THRESHOLD)
+            if self.started:
+                self._beat = self._watching.enter_context(_watching(self._app.state.trunkline))
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._beat is not None:
+            self._beat()  # here, where uvicorn wakes up every tenth of a second anyway
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._media is not None:
             self._media.stop()
+        self._watching.close()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -174,6 +185,14 @@ async def running(
         finally:
             server.should_exit = True
             await task
+
+
+def _watching(server: Server) -> AbstractContextManager[Callable[[], None]]:
+    late_s = server.settings.stall_ms / 1000
+    if server.observation is None:
+        return watching(late_s, ticks=False)
+    meter = server.observation.meter
+    return watching(late_s, lag=meter.lag.add, stalled=meter.stalled, ticks=False)
 
 
 def _bound(host: str, port: int) -> socket.socket:
