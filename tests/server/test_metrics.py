@@ -23,8 +23,8 @@ from trunkline.sim.clock import run_virtual
 from trunkline.sim.in_process import InProcess
 from trunkline.sim.network import NotConnected
 from trunkline.sockets import SocketClosed
+from trunkline.telemetry import Telemetry
 from trunkline.telemetry.meter import METRICS
-from trunkline.telemetry.observation import Telemetry
 from trunkline.web import Request, Response
 
 KEY = "metrics-key-of-16"

@@ -21,7 +21,7 @@ from trunkline.media.formats import L16_8K
 from trunkline.server import create_app
 from trunkline.sim.clock import run_virtual
 from trunkline.sockets import SocketClosed
-from trunkline.telemetry.observation import Telemetry
+from trunkline.telemetry import Telemetry
 from trunkline.telemetry.tracer import hashed
 
 ONE = next(
