@@ -21,6 +21,21 @@ FROM_SERVER = TypeAdapter(types.RealtimeServerEvent)
 # What the service sends in a session object, though the package's type of it has no such field.
 SESSION_EXTRAS = {"object", "id"}
 
+# From the guide "Managing costs" (developers.openai.com, read 2026-11-21).
+COSTS = {
+    "total_tokens": 253,
+    "input_tokens": 132,
+    "output_tokens": 121,
+    "input_token_details": {
+        "text_tokens": 119,
+        "audio_tokens": 13,
+        "image_tokens": 0,
+        "cached_tokens": 64,
+        "cached_tokens_details": {"text_tokens": 64, "audio_tokens": 0, "image_tokens": 0},
+    },
+    "output_token_details": {"text_tokens": 30, "audio_tokens": 91},
+}
+
 
 class Tap:
     """A socket whose messages are written down."""
@@ -53,6 +68,10 @@ def extras(model, where=""):
         for part in model:
             found |= extras(part, where)
     return found
+
+
+def shape(fields):
+    return {k: shape(v) if isinstance(v, dict) else type(v) for k, v in fields.items()}
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +145,20 @@ def test_all_that_the_simulated_service_says_is_what_the_package_reads(messages)
         assert left <= (SESSION_EXTRAS if message["type"].startswith("session.") else set()), (
             message
         )
+
+
+def test_every_response_tells_what_it_took_in_every_detail(messages):
+    """The package's types let any detail be missing; Pipecat 1.4 reads no further where one is."""
+    done = [m["response"]["usage"] for m in of(messages, "server") if m["type"] == "response.done"]
+    assert done
+    for usage in done:
+        assert shape(usage) == shape(COSTS)
+        read, said = usage["input_token_details"], usage["output_token_details"]
+        assert usage["input_tokens"] == read["text_tokens"] + read["audio_tokens"]
+        assert usage["output_tokens"] == said["text_tokens"] + said["audio_tokens"]
+        assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
+    assert max(usage["input_token_details"]["audio_tokens"] for usage in done) > 0
+    assert max(usage["output_token_details"]["audio_tokens"] for usage in done) > 0
 
 
 def test_each_kind_of_event_that_is_listened_to_was_there(messages):

@@ -5,6 +5,7 @@ An ``Item`` is what the service knows: of the model's speech so much as it was t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -13,7 +14,7 @@ from ...media.formats import AudioFormat
 from ...media.level import rms
 from .realtime_rules import Objection
 
-__all__ = ["Activity", "Asked", "Calls", "Item", "cut", "written"]
+__all__ = ["Activity", "Asked", "Calls", "Item", "cut", "usage", "written"]
 
 
 class Calls(Struct, frozen=True):
@@ -77,6 +78,27 @@ def _content(item: Item) -> list[dict[str, Any]]:
         return [{"type": "output_audio", "transcript": item.text}] if item.audio else []
     kind = "output_text" if item.role == "assistant" else "input_text"
     return [{"type": kind, "text": item.text}]
+
+
+def usage(read: Sequence[Item], said: Sequence[Item]) -> dict[str, Any]:
+    """What a response took: ten tokens for an item read, one for every 50 ms of audio said.
+
+    In the shape of the guide "Managing costs" (developers.openai.com, read 2026-11-21), with every
+    detail: there are clients that stop reading where one is missing.
+    """
+    sounds = sum(item.spoken for item in read)
+    texts = len(read) - sounds
+    audio = sum(int(item.audio_ms / 50) for item in said)
+    kinds = {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0}
+    return {
+        "total_tokens": 10 * len(read) + audio,
+        "input_tokens": 10 * len(read),
+        "output_tokens": audio,
+        "input_token_details": kinds
+        | {"text_tokens": 10 * texts, "audio_tokens": 10 * sounds}
+        | {"cached_tokens": 0, "cached_tokens_details": kinds},
+        "output_token_details": {"text_tokens": 0, "audio_tokens": audio},
+    }
 
 
 class Asked(Struct, frozen=True):

@@ -16,7 +16,7 @@ import pybase64
 from msgspec import Struct
 
 from ...sockets import SocketClosed
-from .realtime_items import Activity, Asked, Calls, Item, cut, written
+from .realtime_items import Activity, Asked, Calls, Item, cut, usage, written
 from .realtime_rules import AUDIO, Objection, check_event, merged
 from .service import Hear, Held, Speak
 
@@ -344,7 +344,7 @@ class RealtimeSession:
         self._active = None
         state = self._state(response, status) | {
             "status_details": details and {"type": status} | details,
-            "usage": _usage(self.items, response),
+            "usage": usage(self.items, response.output),
         }
         await self.say("response.done", response=state)
 
@@ -466,10 +466,3 @@ _LIMITS = [
     {"name": "requests", "limit": 1000, "remaining": 999, "reset_seconds": 60},
     {"name": "tokens", "limit": 50000, "remaining": 49950, "reset_seconds": 0},
 ]
-
-
-def _usage(items: Sequence[Item], response: _Response) -> dict[str, int]:
-    """Ten tokens for an item that is read; one for every 50 ms of audio."""
-    read = 10 * len(items)
-    said = sum(int(item.audio_ms / 50) for item in response.output)
-    return {"total_tokens": read + said, "input_tokens": read, "output_tokens": said}
