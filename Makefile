@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # The oldest Pipecat that is supported has an environment of its own; .venv has the newest.
 OLDEST := .venv-pipecat-oldest
-NEED_PIPECAT := tests/adapters tests/crosschecks
+NEED_PIPECAT := tests/adapters tests/crosschecks tests/test_examples_pipecat.py tests/test_migrating.py
 PYTEST := python -m pytest -n 2 --dist worksteal
 UV := $(shell command -v uv 2>/dev/null)
 

@@ -1,11 +1,9 @@
 """The demo call, held by a Pipecat pipeline and judged by ear: the bot, the person, the verdict."""
 
 import asyncio
-import time
 import warnings
 from typing import NamedTuple
 
-from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADParams
 from pipecat.frames.frames import InputDTMFFrame, InterruptionFrame, TTSSpeakFrame
 from pipecat.pipeline.pipeline import Pipeline
@@ -13,13 +11,13 @@ from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import (
     LLMContextAggregatorPair,
-    LLMUserAggregatorParams,
 )
 from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipeline_rig import BASE, Spy, run
 
+from pipecat_clock import Silero, UserParams
 from trunkline import carriers
 from trunkline.adapters.pipecat.services import (
     OfflineLLMService,
@@ -45,15 +43,6 @@ SENTENCE, BARGE_IN = (
     next(clip for clip in clips() if clip.name == name)
     for name in ("amiable_woman", "amiable_himself")
 )
-
-
-class Silero(SileroVADAnalyzer):
-    """Pipecat's, for calls in virtual time: else it forgets what it hears every five seconds of the
-    machine's clock, which on a busy machine are few of the call's."""
-
-    def voice_confidence(self, buffer):
-        self._last_reset_time = time.time()
-        return super().voice_confidence(buffer)
 
 
 class Keypad(FrameProcessor):
@@ -93,11 +82,7 @@ class Bot:
         )
         # Older Pipecats have what is between two pauses written down, newer ones whole turns.
         vad = Silero(params=VADParams(stop_secs=0.6))
-        # Pipecat ends a caller's speech where no audio came for a second by the machine's clock; in
-        # virtual time that is a second in which an engine thought.
-        params = LLMUserAggregatorParams(
-            vad_analyzer=vad, user_turn_strategies=turns, audio_idle_timeout=0
-        )
+        params = UserParams(vad_analyzer=vad, user_turn_strategies=turns)
         pair = LLMContextAggregatorPair(self.memory, user_params=params)
         processors = [
             transport.input(),

@@ -1,0 +1,36 @@
+"""What in Pipecat reads the machine's clock, for calls in virtual time, where that clock tells
+nothing: on a fast machine a call's minute is a second of it, on a busy one a second is a minute.
+"""
+
+import math
+from functools import partial
+
+from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.audio.vad.vad_analyzer import VADState
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
+
+FORGETS_S = 2.0
+
+
+class Silero(SileroVADAnalyzer):
+    """Pipecat's. Lest silence deafen it (seven seconds do), older ones let it forget every five
+    seconds of the machine's clock; here by the audio and while nobody speaks, as newer ones do."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._heard_s = 0.0
+
+    def voice_confidence(self, buffer):
+        self._heard_s += len(buffer) / 2 / self.sample_rate
+        due = self._heard_s >= FORGETS_S and self._vad_state is VADState.QUIET
+        if due:
+            self._heard_s = 0.0
+        self._last_reset_time = -math.inf if due else math.inf
+        return super().voice_confidence(buffer)
+
+
+# A caller's speech ends where no audio came for a second, which is one in which an engine thought.
+UserParams = partial(LLMUserAggregatorParams, audio_idle_timeout=0)
+
+BY_THE_CALLS_CLOCK = {"SileroVADAnalyzer": Silero, "LLMUserAggregatorParams": UserParams}
+"""By the names that a bot imports them under."""
