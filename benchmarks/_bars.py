@@ -13,7 +13,7 @@ WIDTH, LEFT, RIGHT = 760.0, 16.0, 16.0
 HEAD, PANEL_HEAD, BAR, GAP, PANEL_GAP, FOOT = 50.0, 30.0, 20.0, 6.0, 22.0, 42.0
 NAMES = 290.0
 SIZE = 13.0
-COLOURS = ("#8a94a0", "#c2570c", "#1f6fd6")
+COLOURS = ("#8a94a0", "#c2570c", "#1f6fd6", "#2e8b57")
 STYLE = (
     "text{font-family:system-ui,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;font-size:13px;"
     "fill:#1b2430}.paper{fill:#ffffff}.title{font-size:18px;font-weight:600}"

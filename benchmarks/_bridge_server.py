@@ -30,7 +30,7 @@ from trunkline.websocket import Connection
 __all__ = ["TOKEN_SECRET", "WAYS"]
 
 TOKEN_SECRET = "of-the-benchmark-only"
-WAYS = ("bare", "turns", "detector")
+WAYS = ("bare", "turns", "fast", "detector")
 
 
 async def connect(url: str, headers: Mapping[str, str]) -> Connection:
@@ -50,7 +50,7 @@ async def reply(text: str, _: object) -> str:
     return bare.REPLY if text else ""
 
 
-async def ours(port: int, *, turns: bool) -> None:
+async def ours(port: int, *, turns: bool, fast: bool) -> None:
     bot = cartesia.bot(reply, greeting=bare.GREETING, voice="any", turns=turns, connect=connect)
     settings = Settings(
         public_url="https://bot.example.com",
@@ -59,8 +59,9 @@ async def ours(port: int, *, turns: bool) -> None:
         max_calls=10_000,
     )
     app = create_app(bot, settings, send=rest)
-    print(port, flush=True)
-    await serve(app, "127.0.0.1", port, drain_timeout=0, max_message=65_536)
+    media_port = free_port() if fast else 0
+    print(media_port or port, flush=True)
+    await serve(app, "127.0.0.1", port, drain_timeout=0, max_message=65_536, media_port=media_port)
 
 
 def figures() -> str:
@@ -96,7 +97,7 @@ def main() -> None:
         return
     import uvloop
 
-    uvloop.run(ours(port, turns=way == "turns"))
+    uvloop.run(ours(port, turns=way != "detector", fast=way == "fast"))
 
 
 if __name__ == "__main__":

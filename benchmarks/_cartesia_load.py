@@ -153,8 +153,10 @@ class _Hearing(_Socket):
             self._any = True
         else:
             self._voiced, self._quiet = 0.0, self._quiet + ms
-            if self.service.late is not None and ms == 20:
-                self.service.late.append(1000 * _age_s(audio, time.monotonic()))
+            if self.service.late is not None:
+                now = time.monotonic()
+                frames = (audio[at : at + 160] for at in range(0, len(audio), 160))
+                self.service.late += [1000 * _age_s(frame, now) for frame in frames]
         if not self._turns:
             return
         if not self._in_turn and self._voiced >= _START_MS:

@@ -13,13 +13,14 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from ...errors import TrunklineError
 from ...sockets import SocketClosed
 from ...websocket import Connect, Connection, NotConnected
 
-__all__ = ["BACK_OFF_S", "Garbled", "Link", "ServiceError"]
+__all__ = ["BACK_OFF_S", "JOINED_BYTES", "Garbled", "Link", "ServiceError"]
 
 log = logging.getLogger("trunkline.bots")
 
@@ -30,6 +31,8 @@ CONNECT_S = 3.0
 WRITE_S = 2.0
 READY_S = 15.0
 CLOSE_S = 1.0
+JOINED_BYTES = 4096
+"""Audio that waits to be sent is sent in messages of no more than this, where it came in less."""
 WORKED_S = 10.0
 """A socket that lived so long was of use, even if nothing was said on it."""
 
@@ -194,13 +197,32 @@ class Link:
         log.warning("speech service lost", extra=self._who | {"code": code})
 
     async def _write(self, socket: Connection, outbox: asyncio.Queue[str | bytes | None]) -> None:
-        while (message := await outbox.get()) is not None:
+        waiting: deque[str | bytes | None] = deque()
+        while True:
+            if not waiting:
+                waiting.append(await outbox.get())
+            while not outbox.empty():
+                waiting.append(outbox.get_nowait())
+            message = _first(waiting)
+            if message is None:
+                return
             async with asyncio.timeout(WRITE_S):
                 await socket.send(message)
 
     async def _read(self, socket: Connection) -> None:
         while True:
             self._received(await socket.receive())
+
+
+def _first(waiting: deque[str | bytes | None]) -> str | bytes | None:
+    """Take the first message, with the audio behind it: who is late catches up in fewer."""
+    message = waiting.popleft()
+    while isinstance(message, bytes) and waiting and isinstance(audio := waiting[0], bytes):
+        if len(message) + len(audio) > JOINED_BYTES:
+            break
+        message += audio
+        waiting.popleft()
+    return message
 
 
 async def _close(socket: Connection) -> None:
