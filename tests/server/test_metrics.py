@@ -398,6 +398,25 @@ def test_every_way_a_request_can_go_is_told_apart(answer, outcome):
     assert seen.of("rest_requests_total", carrier=ONE, outcome="ok") == 0
 
 
+def test_a_call_that_the_carrier_does_not_call_ended_is_unconfirmed():
+    class Deaf(Rig):
+        async def send(self, name, request):
+            response = await super().send(name, request)
+            self.exchange.add(self.bots[0].id)  # and so it is up again
+            return response
+
+    async def main():
+        async with Deaf(ONE, metrics_keys=KEY) as rig:
+            await rig.join()
+            await rig.bots[0].hang_up()
+            await ended(rig)
+            return await figures(rig)
+
+    seen = run_virtual(main())
+    assert seen.of("hangups_total", carrier=ONE, outcome="unconfirmed") == 1
+    assert seen.of("hangups_total", carrier=ONE, outcome="confirmed") == 0
+
+
 # --- dials ---
 
 
@@ -421,6 +440,22 @@ def test_wishes_to_call_are_counted_when_they_are_settled():
     assert seen.of("dials_open", carrier=name, state="placed") == 0
     assert seen.of("dials_total", carrier=name, outcome="failed") == 1
     assert seen.of("dials_total", carrier=name, outcome="cancelled") == 1
+
+
+def test_a_caller_who_is_with_somebody_else_is_a_state_of_its_own():
+    name = next(n for n in SIGNED if carriers.get(n).supports(Control.TRANSFER))
+
+    async def bot(call):
+        await call.transfer("+12025550177", from_="+12025550100")
+
+    async def scene(rig):
+        await rig.join()
+        await asyncio.sleep(1)
+        seen = await figures(rig)
+        await rig.over(rig.bots[0].info)
+        return seen
+
+    assert run(name, scene, bot).of("calls", carrier=name, state="transferring") == 1
 
 
 # --- in an app of yours ---
