@@ -42,6 +42,7 @@ __all__ = [
     "Call",
     "CallEvent",
     "Line",
+    "ReadyBot",
     "SpeakingStarted",
     "SpeakingStopped",
     "Utterance",
@@ -450,3 +451,15 @@ def _discard(items: list[T], item: T) -> None:
 Bot = Callable[[Call], Awaitable[None]]
 """A bot: called once for each call. When it returns, what it said is heard to the end, and then
 the call is hung up."""
+
+
+class ReadyBot(Protocol):
+    """A ``Bot`` for one call, which got ready while the phone rang: what ``ringing`` gives."""
+
+    async def __call__(self, call: Call) -> None:
+        """See ``Bot``. It lets go of everything at its end."""
+        ...
+
+    async def close(self) -> None:
+        """Called in its stead where the call never came: let go of everything."""
+        ...

@@ -41,6 +41,7 @@ from ..media.formats import AudioFormat
 from ..rest import Rest, Send
 from .attempt import Attempt
 from .dialled import Dialled, DialState, Wish
+from .doorbell import Doorbell
 from .limiter import Limiter
 from .tokens import Ticket, Tokens
 from .turns import Turns
@@ -62,6 +63,7 @@ KEPT = 10_000
 """How many wishes that are over are remembered, with their keys."""
 QUEUED_MOST = 10_000
 """How many may wait, ring and talk in all, before more are refused."""
+_RINGS = (DialState.PLACED, DialState.RINGING, DialState.ANSWERED)
 STOP_S = 20.0
 
 
@@ -74,6 +76,7 @@ class Dialler:
         tokens: mints media tokens.
         send: carries one REST request.
         rest: carries out REST flows.
+        bell: is told of calls that were placed, and has bots ready for them.
         hooks: our webhook URLs, by carrier.
         stream_urls: our media URLs without token, by carrier.
         rates: calls a second, by carrier.
@@ -89,6 +92,7 @@ class Dialler:
         tokens: Tokens,
         send: Send,
         rest: Rest,
+        bell: Doorbell,
         hooks: Mapping[str, Hooks],
         stream_urls: Mapping[str, str],
         rates: Mapping[str, float],
@@ -100,6 +104,7 @@ class Dialler:
         self._tokens = tokens
         self._send = send
         self._rest = rest
+        self._bell = bell
         self._hooks = hooks
         self._stream_urls = stream_urls
         self._rates = rates
@@ -130,6 +135,7 @@ class Dialler:
             return known
         self._check(wish.carrier)
         dialled = Dialled(wish, key, self._clock)
+        dialled.on_change.append(self._changed)
         self._wishes[dialled.id] = self._by_key[dialled.key] = dialled
         task = asyncio.get_running_loop().create_task(self._drive(dialled), name="dial")
         self._tasks[dialled.id] = task
@@ -147,6 +153,15 @@ class Dialler:
             raise Unsupported(f"{carrier.title} has no request that places a call")
         if len(self._tasks) >= QUEUED_MOST:
             raise Busy("too many calls wait to be dialled", retry_after=60.0)
+
+    def _changed(self, dialled: Dialled) -> None:
+        """Have its bot get ready once there is a call, and let go where nobody answers."""
+        wish = dialled.wish
+        if dialled.over:
+            self._bell.end(dialled.info)
+        elif dialled.state in _RINGS and not dialled.joined:
+            within = wish.ring_timeout + MARGIN_S
+            self._bell.begin(self._carriers[wish.carrier], dialled.info, wish.bot, within)
 
     def find(self, name: str, carrier: str = "") -> Dialled | None:
         """The wish of this id, or whose call has this id at the carrier."""

@@ -39,6 +39,7 @@ from .api import api
 from .asgi import AsgiSocket, Receive, SendMessage
 from .dialled import Dialled, Wish
 from .dialling import Dialler
+from .doorbell import Doorbell
 from .observed import ObservedDialler, ObservedSwitchboard
 from .switchboard import Switchboard
 from .tokens import MemoryUsed, Ticket, Tokens
@@ -91,12 +92,14 @@ class Server:
         rest = make_rest(send)
         hooks = {name: Hooks(f"{settings.public_url}/{name}") for name in carriers}
         stream_urls = {name: settings.stream_url(name) for name in carriers}
+        bell = Doorbell(bot, audio, settings.max_calls)
         self.dialler = make_dialler(
             carriers,
             audio=audio,
             tokens=tokens,
             send=send,
             rest=rest,
+            bell=bell,
             hooks=hooks,
             stream_urls=stream_urls,
             rates={name: dial_rate(kind) for name, kind in kinds.items()},
@@ -110,6 +113,7 @@ class Server:
             tokens=tokens,
             rest=rest,
             dialler=self.dialler,
+            bell=bell,
             hooks=hooks,
             stream_urls=stream_urls,
             limits=settings.limits,
@@ -311,8 +315,8 @@ def router(
     """The routes, to be included in a FastAPI app of yours.
 
     ``settings.public_url`` includes the prefix it is included under. A bot with an async method
-    ``warm_up`` has it called before the app takes requests; all calls are ended when the app shuts
-    down.
+    ``warm_up`` has it called before the app takes requests, one with ``ringing`` (docs/bots.md)
+    before each call; all calls are ended when the app shuts down.
 
     Args:
         bot: called once for each call.

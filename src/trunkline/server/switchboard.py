@@ -51,6 +51,7 @@ from ..sockets import MediaSocket, SocketClosed
 from ..web import Flow, Request, Response
 from .dialled import Dialled
 from .dialling import DIAL, Dialler
+from .doorbell import Doorbell
 from .refusal import explain
 from .tokens import Ticket, Tokens
 
@@ -88,6 +89,7 @@ class Switchboard:
         tokens: mints and takes media tokens.
         rest: carries out REST flows.
         dialler: is told of calls that we placed, and tells which bot is on them.
+        bell: is told of calls that were answered, and has bots ready for them.
         hooks: our webhook URLs, by carrier.
         stream_urls: our media URLs without token, by carrier.
         limits: what ends a call by itself.
@@ -105,6 +107,7 @@ class Switchboard:
         tokens: Tokens,
         rest: Rest,
         dialler: Dialler,
+        bell: Doorbell,
         hooks: Mapping[str, Hooks],
         stream_urls: Mapping[str, str],
         limits: Limits,
@@ -119,6 +122,7 @@ class Switchboard:
         self._tokens = tokens
         self._rest = rest
         self._dialler = dialler
+        self._bell = bell
         self._hooks = hooks
         self._stream_urls = stream_urls
         self._limits = limits
@@ -217,6 +221,8 @@ class Switchboard:
         answered = AnsweredCall(info, answer.response, until, asyncio.Event())
         self._answered[carrier.name, info.call_id] = answered
         self._expected += 1
+        if not (again or info.tag):  # a bot that calls somebody is told by the dialler
+            self._bell.begin(carrier, info)
         if answer.flow is not None:
             # A call that had a stream has a session, which ends it when no other comes.
             flow = answer.flow
@@ -284,6 +290,7 @@ class Switchboard:
         if answered is not None and not answered.joined:
             self._expected -= 1
             answered.settled.set()
+            self._bell.end(answered.info)
 
     def _forget_expired(self) -> None:
         now = self._clock()
@@ -425,6 +432,7 @@ class Switchboard:
             info = dialled.told(info)
             self._dialler.heard(carrier.name, dialled.id, Answered(info))
             dialled.joined = True
+        bot = self._bell.take(info, started, bot)
         self._sessions[key] = session = self._begin(carrier, info, started, bot)
         self._empty.clear()
         if dialled is not None and dialled.machine:
@@ -477,6 +485,7 @@ class Switchboard:
             answered.settled.set()  # whose socket has not come by now is hung up
         if self._errands:
             await asyncio.wait(set(self._errands), timeout=20.0)
+        await self._bell.close()
 
 
 def _goes_on(session: Session, notice: Offered) -> bool:

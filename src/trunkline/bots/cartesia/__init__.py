@@ -3,10 +3,10 @@
     bot = cartesia.bot(reply, greeting="Hello.", voice="…")   # CARTESIA_API_KEY is set
 
 Audio in the line's own encoding passes untouched both ways: what the caller says is not converted
-before it is sent, nor is what the service says. Both sockets are opened the moment there is a call;
-the greeting is spoken once, before the first call, and needs none. What happens when a socket is
-lost: see ``speaker`` and ``hearing``; when they stay lost, ``Conversation`` apologises and ends
-the call.
+before it is sent, nor is what the service says. Both sockets are opened while the phone rings, or
+else the moment there is a call; the greeting is spoken once, before the first call, and needs none.
+What happens when a socket is lost: see ``speaker`` and ``hearing``; when they stay lost,
+``Conversation`` apologises and ends the call.
 
 The parts can be had alone: ``VoiceSpeaker``, ``ManualListener`` and ``TurnsListener`` for a
 ``Conversation`` of your own.
@@ -14,20 +14,22 @@ The parts can be had alone: ``VoiceSpeaker``, ``ManualListener`` and ``TurnsList
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 
 from ... import websocket
-from ...call import Call
+from ...call import Call, ReadyBot
 from ...config import variable
 from ...errors import ConfigError
+from ...events import CallInfo
 from ...media.formats import PCMU_8K, AudioFormat
 from ...websocket import Connect
 from ..conversation import Conversation
 from ..ears import Rating
-from ..speech import Listener, sentences
+from ..speech import sentences
 from ..turns import Answer, Reply, Turn
 from .link import ServiceError
 from .listener import Loudness, ManualListener, detector
@@ -48,6 +50,8 @@ __all__ = [
 ]
 
 log = logging.getLogger("trunkline.bots")
+
+_Listener = ManualListener | TurnsListener
 
 
 class CartesiaBot:
@@ -146,11 +150,21 @@ class CartesiaBot:
         finally:
             await speaker.close()
 
+    async def ringing(self, info: CallInfo, hears: AudioFormat, says: AudioFormat) -> ReadyBot:
+        """Open both sockets for a call that is about to come."""
+        call = info.call_id
+        return _Ready(self._hold, self._speaker(says, call), self._listener(hears, call))
+
     async def __call__(self, call: Call) -> None:
         """Talk with one caller."""
+        await self._hold(call)
+
+    async def _hold(
+        self, call: Call, speaker: VoiceSpeaker | None = None, listener: _Listener | None = None
+    ) -> None:
         # First of all, so that the sockets open while everything else is made ready.
-        speaker = self._speaker(call.audio_out, call.id)
-        listener = self._listener(call)
+        speaker = speaker or self._speaker(call.audio_out, call.id)
+        listener = listener or self._listener(call.audio_in, call.id)
         on_turn = self._on_turn and partial(self._on_turn, call)
         await self._talk(call, listener, speaker, on_turn=on_turn).run()
 
@@ -165,25 +179,56 @@ class CartesiaBot:
             call=call,
         )
 
-    def _listener(self, call: Call) -> Listener:
+    def _listener(self, audio: AudioFormat, call: str) -> _Listener:
         if self._turns:
             return TurnsListener(
                 self._account,
-                call.audio_in,
+                audio,
                 self.connect,
                 model=self._stt_model,
                 eager=self._eager,
-                call=call.id,
+                call=call,
             )
         return ManualListener(
             self._account,
-            call.audio_in,
+            audio,
             self.connect,
             model=self._stt_model,
             language=self._voice.language,
             rating=self.rating,
-            call=call.id,
+            call=call,
         )
+
+
+class _Ready:
+    """Two sockets that were opened while the phone rang; a ``ReadyBot``."""
+
+    def __init__(
+        self,
+        hold: Callable[[Call, VoiceSpeaker | None, _Listener | None], Awaitable[None]],
+        speaker: VoiceSpeaker,
+        listener: _Listener,
+    ) -> None:
+        self._hold = hold
+        self._speaker = speaker
+        self._listener = listener
+
+    async def __call__(self, call: Call) -> None:
+        """Talk with the caller. A socket that is of no use on their line is replaced."""
+        speaks = self._speaker.format == call.audio_out and not self._speaker.given_up
+        hears = self._listener.format == call.audio_in and not self._listener.given_up
+        unfit = ([] if speaks else [self._speaker]) + ([] if hears else [self._listener])
+        closed = asyncio.gather(*(part.close() for part in unfit))
+        try:
+            await self._hold(
+                call, self._speaker if speaks else None, self._listener if hears else None
+            )
+        finally:
+            await closed
+
+    async def close(self) -> None:
+        """The call never came."""
+        await asyncio.gather(self._speaker.close(), self._listener.close())
 
 
 bot = CartesiaBot

@@ -100,6 +100,11 @@ class Link:
         """Whether there is a socket now."""
         return self._outbox is not None
 
+    @property
+    def given_up(self) -> bool:
+        """Whether there is no socket, and never will be."""
+        return self._error is not None
+
     async def ready(self) -> None:
         """Wait until there is a socket.
 

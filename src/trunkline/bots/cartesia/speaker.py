@@ -142,6 +142,11 @@ class VoiceSpeaker:
         """See ``Speaker.format``."""
         return self._audio
 
+    @property
+    def given_up(self) -> bool:
+        """Whether the service is not to be had any more."""
+        return self._link.given_up
+
     async def warm_up(self) -> None:
         """Wait for the socket.
 

@@ -83,6 +83,11 @@ class TurnsListener:
         """See ``Listener.format``: the line's own."""
         return self._audio
 
+    @property
+    def given_up(self) -> bool:
+        """Whether the service is not to be had any more."""
+        return self._hearing.link.given_up
+
     def push(self, audio: bytes) -> None:
         """See ``Listener.push``."""
         self._hearing.push(audio)

@@ -13,13 +13,15 @@ from urllib.parse import urlencode
 
 from msgspec import UNSET
 
-from ...call import Call
+from ...call import Call, ReadyBot
 from ...config import variable
 from ...errors import ConfigError
+from ...events import CallInfo
 from ...media.formats import AudioFormat
 from ...websocket import Connect, connect
 from ..tools import GOODBYE, Tool, hang_up, transfer
 from ..turns import Turn
+from .early import Early
 from .link import Link, Refused, open_link
 from .responses import Failed
 from .session import FunctionTool, SemanticVad, ServerVad, Transcription, session_config
@@ -118,6 +120,10 @@ class Realtime:
             on_turn=on_turn,
             open=self._open,
         )
+
+    async def ringing(self, info: CallInfo, hears: AudioFormat, says: AudioFormat) -> ReadyBot:
+        """Open a session for a call that is about to come."""
+        return Early(self._plan, hears, says)
 
     async def __call__(self, call: Call) -> None:
         """Talk with one caller; a ``Bot``."""

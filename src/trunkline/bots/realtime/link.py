@@ -71,6 +71,15 @@ class Link:
         self._woken = asyncio.Event()
         self._tasks = [loop.create_task(self._read()), loop.create_task(self._write())]
 
+    def hand_over(
+        self, deliver: Callable[[Link, ServerEvent], None], lost: Callable[[Link, str], None]
+    ) -> bool:
+        """Tell these from now on; False where the session is lost already."""
+        if self._lost is None:
+            return False
+        self._deliver, self._lost = deliver, lost
+        return True
+
     def say(self, event: ClientEvent) -> None:
         """Send this after what is being sent. On a lost link it goes nowhere."""
         self._outbox.append(event)

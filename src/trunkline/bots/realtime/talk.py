@@ -64,7 +64,7 @@ from .wire import (
     TranscriptDone,
 )
 
-__all__ = ["Plan", "Talk"]
+__all__ = ["Plan", "Talk", "spoken"]
 
 log = logging.getLogger("trunkline.bots")
 
@@ -119,8 +119,8 @@ class Talk:
         self._plan = plan
         self._loop = asyncio.get_running_loop()
         self._inbox: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
-        self._hears = call.audio_in if call.audio_in in FORMATS else L16_24K
-        says = call.audio_out if call.audio_out in FORMATS else L16_24K
+        self._hears = spoken(call.audio_in)
+        says = spoken(call.audio_out)
         self._memory = Memory()
         self._voice = Voice(call, says, self._memory, self._tell)
         self._recall = Recall(self._hears.bytes_in(KEPT_S * 1000))
@@ -470,6 +470,11 @@ class Talk:
             self._from = max(self._spoke_from, replay)
         self._caller_speaks = False
         self._quiet_at = self._loop.time()
+
+
+def spoken(audio: AudioFormat) -> AudioFormat:
+    """What is spoken with the service on a line of this encoding: the same, if it takes that."""
+    return audio if audio in FORMATS else L16_24K
 
 
 def _is_late(error: ErrorDetails) -> bool:
