@@ -44,6 +44,7 @@ class Rig:
             self.bots.append(call)
             await bot(call)
 
+        vars(counted)["ringing"] = getattr(bot, "ringing", None)
         self.clock_now = 1_700_000_000.0
         examples = {c.name: c.example for c in self.kind.credentials}
         self.carrier = self.kind(examples, clock=self.clock)
