@@ -159,7 +159,7 @@ class Dialler:
         wish = dialled.wish
         if dialled.over:
             self._bell.end(dialled.info)
-        elif dialled.state in _RINGS and not dialled.joined:
+        elif dialled.state in _RINGS and not (dialled.joined or dialled.unwanted):
             within = wish.ring_timeout + MARGIN_S
             self._bell.begin(self._carriers[wish.carrier], dialled.info, wish.bot, within)
 

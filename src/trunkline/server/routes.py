@@ -92,34 +92,30 @@ class Server:
         rest = make_rest(send)
         hooks = {name: Hooks(f"{settings.public_url}/{name}") for name in carriers}
         stream_urls = {name: settings.stream_url(name) for name in carriers}
-        bell = Doorbell(bot, audio, settings.max_calls)
+        shared: dict[str, Any] = {
+            "audio": audio,
+            "tokens": tokens,
+            "rest": rest,
+            "bell": Doorbell(bot, audio, settings.max_calls),
+            "hooks": hooks,
+            "stream_urls": stream_urls,
+            "clock": clock,
+        }
         self.dialler = make_dialler(
             carriers,
-            audio=audio,
-            tokens=tokens,
             send=send,
-            rest=rest,
-            bell=bell,
-            hooks=hooks,
-            stream_urls=stream_urls,
             rates={name: dial_rate(kind) for name, kind in kinds.items()},
             most=settings.max_dialled,
-            clock=clock,
+            **shared,
         )
         self.switchboard = make_switchboard(
             bot,
             carriers,
-            audio=audio,
-            tokens=tokens,
-            rest=rest,
             dialler=self.dialler,
-            bell=bell,
-            hooks=hooks,
-            stream_urls=stream_urls,
             limits=settings.limits,
             max_calls=settings.max_calls,
             handshake_timeout=settings.handshake_timeout,
-            clock=clock,
+            **shared,
         )
 
     async def start(self, bot: Bot) -> None:
