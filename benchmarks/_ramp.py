@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,14 +17,17 @@ LATE_MS = 20.0
 # The callers' own timer must be clearly better than what it measures.
 OWN_MS = 5.0
 MISSING = 0.1
+FULL = 0.85
 ALONE_S, WINDOW_S = 3.0, 2.0
-MOST = 3000
+MOST, TRIES = 3000, 3
+ROUND_S = 30.0  # no level is begun after so many
 
 
 class Found(NamedTuple):
     """What was found of a way: medians of the rounds; times in ms, memory in KB a call.
 
-    ``calls`` is the most that came in time; ``limited``: there the callers' own core was full.
+    ``calls`` is the most that came in time; ``limited``: there the callers themselves were late.
+    ``full`` is how many would fill the core by the CPU that calls were seen to need.
     """
 
     p50: float
@@ -31,6 +35,7 @@ class Found(NamedTuple):
     cpu: float
     calls: int
     limited: bool
+    full: int
     memory: float
     setup: float
     levels: list[dict[str, Any]]
@@ -65,7 +70,11 @@ class Ramp:
             calls = (
                 self.best if self.best > FEW else max(FEW, round(600 / max(few.cpu, 600 / MOST)))
             )
-            while calls < MOST and (core := await self.level(callers, calls)) is not None:
+            until = time.monotonic() + ROUND_S
+            while calls < MOST and time.monotonic() < until:
+                core = await self.level(callers, calls)
+                if core is None:
+                    break
                 calls = self.following(calls, core)
             up = max(2, callers.up)
             self.memory.append((server.rss_kb() - alone) / (up - 1))
@@ -75,14 +84,14 @@ class Ramp:
         if self.bad > calls:
             step = max(2, (self.bad - calls) // 3)
             return calls + step if calls + step < self.bad else MOST
-        return round(calls * min(1.6, max(1.06, 0.85 / max(core, 0.01))))
+        return round(calls * min(1.6, max(1.06, FULL / max(core, 0.01))))
 
     async def level(self, callers: Callers, calls: int) -> float | None:
-        """What of its core the server needs for so many, or ``None``: they come late.
+        """What of its core the server needs for so many, or ``None``: there is no going on.
 
-        Looked at twice, lest it was the machine.
+        Looked at more than once, lest it was the machine.
         """
-        for _ in range(2):
+        for _ in range(TRIES):
             there = await callers.have(calls)
             window = await callers.window(WINDOW_S)
             usual = statistics.median(one.p50 for one in self.few)
@@ -92,27 +101,34 @@ class Ramp:
             told = {"calls": calls, "late_p99": late, "core": window.core, "good": good}
             own_figures = {"own_p99": window.own_p99, "own_core": window.own_core}
             self.levels.append({**told, **own_figures, "missing": window.missing})
+            progress(
+                f"{self.way.name}, {calls} calls: p99 {late:.1f} ms later, core {window.core:.0%}; "
+                f"callers {window.own_p99:.1f} ms late, core {window.own_core:.0%}"
+            )
             if good:
                 if calls >= self.best:
                     self.best, self.limited = calls, False
                 return window.core
-        # The server had room, the callers had none: it carries more than were tried.
-        if own and window.core < 0.85:
+        # The callers were late themselves: nothing is known of the server but what it used.
+        if own and window.core < FULL:
             self.limited = calls >= self.best
-        else:
-            self.bad = min(calls, self.bad or calls)
+            return window.core if there and window.own_core < FULL else None
+        self.bad = min(calls, self.bad or calls)
         return None
 
     def found(self) -> Found:
         def median(name: str) -> float:
             return statistics.median(getattr(one, name) for one in self.few)
 
+        whole = [one for one in self.levels if one["missing"] < MISSING and one["core"] > 0.1]
+        seen = [round(one["calls"] / one["core"]) for one in whole]
         return Found(
             p50=median("p50"),
             p99=median("p99"),
             cpu=median("cpu"),
             calls=self.best,
             limited=self.limited,
+            full=max(seen, default=0),
             memory=statistics.median(self.memory),
             setup=statistics.median(self.setup),
             levels=self.levels,

@@ -8,6 +8,8 @@ another: real WebSockets over the loopback, no TLS, 20 ms messages. Servers are 
 - **added latency**: from a frame's sending to its echo's coming, at 40 calls: median and p99, ms;
 - **CPU**: ms a second for each call, of the server's process, at 40 calls;
 - **calls**: the most whose frames' p99 is less than 20 ms above the median at 40 calls;
+- **by CPU**: how many would fill the core, by what they were seen to need: it tells something even
+  where a busy machine makes callers themselves late;
 - **memory**: what each further call adds to the server's, KB; **set-up**: CPU, ms a call.
 """
 
@@ -72,12 +74,12 @@ COLOURS = {"bare": 0, "ours": 2, "Pipecat": 1, "agent-transport": 1}
 def table(rows: Mapping[str, Found]) -> str:
     base = rows["Pipecat, 8 kHz"].calls if "Pipecat, 8 kHz" in rows else 0
     lines = [
-        "| server | calls | × Pipecat | latency p50 | p99 | CPU ms/s | set-up ms | KB a call |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        "| server | calls | × Pipecat | by CPU | latency p50 | p99 | CPU | set-up | KB a call |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     lines += [
-        f"| {name} | {number(one)} | {f'{one.calls / base:.1f}' if base else '–'} | {one.p50:.2f} "
-        f"| {one.p99:.1f} | {one.cpu:.2f} | {one.setup:.1f} | {one.memory:.0f} |"
+        f"| {name} | {number(one)} | {f'{one.calls / base:.1f}' if base else '–'} | {one.full:,} "
+        f"| {one.p50:.2f} | {one.p99:.1f} | {one.cpu:.2f} | {one.setup:.1f} | {one.memory:.0f} |"
         for name, one in rows.items()
     ]
     return "\n".join(lines)

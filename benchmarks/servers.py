@@ -44,11 +44,11 @@ WAYS = [
 
 def table(rows: Mapping[str, Found]) -> str:
     lines = [
-        "| server | calls | CPU at 40, ms/s a call | latency p50 | p99 | KB a call |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| server | calls | by CPU | CPU at 40, ms/s a call | latency p50 | p99 | KB a call |",
+        "|---|--:|--:|--:|--:|--:|--:|",
     ]
     lines += [
-        f"| {name} | {number(one)} | {one.cpu:.2f} | {one.p50:.2f} | {one.p99:.1f} "
+        f"| {name} | {number(one)} | {one.full:,} | {one.cpu:.2f} | {one.p50:.2f} | {one.p99:.1f} "
         f"| {one.memory:.0f} |"
         for name, one in rows.items()
     ]

@@ -167,5 +167,7 @@ async def connect(upgrade: Request, via: str = "") -> FastSocket:
         if isinstance(error, Overdue):
             raise
         raise NotConnected(f"{told}: {error or type(error).__name__}") from None
-    assert isinstance(socket, FastSocket)
+    if not isinstance(socket, FastSocket):
+        # picows gives none where the connection broke in the moment after the handshake.
+        raise NotConnected(f"{told} closed the media socket at once")
     return socket
