@@ -5,41 +5,19 @@ import asyncio
 
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import InputDTMFFrame
-from pipecat.transports.websocket.fastapi import (
-    FastAPIWebsocketOutputTransport,
-    FastAPIWebsocketParams,
-    FastAPIWebsocketTransport,
-)
+from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 
 from carriers.golden import example
+from pipecat_clock import PipecatsTransport
 from trunkline import carriers
 from trunkline.carrier import Dismissal, Hooks, Offer, Purpose
 from trunkline.events import DigitPressed, Offered, Started
 from trunkline.pipecat import frame_serializer
 from trunkline.rest import Rest
 from trunkline.web import Request
-
-
-class OnTheLoopsClock(FastAPIWebsocketOutputTransport):
-    """Pipecat's output, but for the clock that paces it: the machine's stands still in virtual
-    time."""
-
-    async def _write_audio_sleep(self):
-        now = asyncio.get_running_loop().time()
-        self._next_send_time = max(self._next_send_time, now)
-        await asyncio.sleep(self._next_send_time - now)
-        self._next_send_time += self._send_interval
-
-
-class PipecatsTransport(FastAPIWebsocketTransport):
-    """Pipecat's, in virtual time."""
-
-    def __init__(self, websocket, params):
-        super().__init__(websocket, params)
-        self._output = OnTheLoopsClock(self, self._client, params, name=self._output_name)
 
 
 class ByHand:
