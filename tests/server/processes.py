@@ -1,7 +1,10 @@
 """Servers in processes of their own."""
 
 import asyncio
+import os
 import socket
+import time
+from pathlib import Path
 
 import httpx
 
@@ -21,3 +24,17 @@ async def ready(url, process):
             except httpx.TransportError:
                 await asyncio.sleep(0.05)
     raise AssertionError("the server does not start")
+
+
+def gone(pid, within=30):
+    """Whether a process ends in time; one that nobody has taken note of yet has ended, too."""
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        try:
+            os.kill(pid, 0)
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        time.sleep(0.02)
+    return False
