@@ -4,6 +4,7 @@ They connect over a port, as they do to the real service, and must get from ours
 """
 
 import asyncio
+import inspect
 import warnings
 
 import pytest
@@ -32,6 +33,9 @@ from trunkline.sim.services.tones import Tones
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 SAID = "one two three"
+
+ONLY_TLS = 'f"wss://{' in inspect.getsource(CartesiaSTTService)
+KEY_IN_QUERY = "?api_key=" in inspect.getsource(CartesiaTTSService)
 
 
 def beside(make, scene):
@@ -72,6 +76,7 @@ async def hear(the_worker, tones):
     await the_worker.queue_frames(frames)
 
 
+@pytest.mark.skipif(ONLY_TLS, reason="this Pipecat's client takes no address but a host's, by TLS")
 def test_the_plain_endpoint():
     async def scene(the_worker, spy, service, tones):
         await hear(the_worker, tones)
@@ -98,6 +103,7 @@ def test_the_turns_endpoint():
     assert spy.errors == service.complaints == []
 
 
+@pytest.mark.skipif(KEY_IN_QUERY, reason="this Pipecat's client has its key in the URL")
 def test_the_voice():
     async def scene(the_worker, spy, service, tones):
         await the_worker.queue_frame(TTSSpeakFrame(SAID))
