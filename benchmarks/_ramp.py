@@ -20,7 +20,6 @@ MISSING = 0.1
 FULL = 0.85
 ALONE_S, WINDOW_S = 3.0, 2.0
 MOST, TRIES = 3000, 3
-ROUND_S = 30.0  # no level is begun after so many
 
 
 class Found(NamedTuple):
@@ -42,10 +41,11 @@ class Found(NamedTuple):
 
 
 class Ramp:
-    """One way, over the rounds."""
+    """One way, over the rounds; none begins another level after so many ``seconds``."""
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: Way, seconds: float) -> None:
         self.way = way
+        self._seconds = seconds
         self.few: list[Window] = []
         self.memory: list[float] = []
         self.setup: list[float] = []
@@ -70,7 +70,7 @@ class Ramp:
             calls = (
                 self.best if self.best > FEW else max(FEW, round(600 / max(few.cpu, 600 / MOST)))
             )
-            until = time.monotonic() + ROUND_S
+            until = time.monotonic() + self._seconds
             while calls < MOST and time.monotonic() < until:
                 core = await self.level(callers, calls)
                 if core is None:
@@ -135,9 +135,11 @@ class Ramp:
         )
 
 
-async def compare(ways: Sequence[Way], rounds: int) -> tuple[dict[str, Found], dict[str, str]]:
+async def compare(
+    ways: Sequence[Way], rounds: int, seconds: float
+) -> tuple[dict[str, Found], dict[str, str]]:
     """All ways in turn, ``rounds`` times; and why some could not be measured."""
-    ramps, failed = {way.name: Ramp(way) for way in ways}, dict[str, str]()
+    ramps, failed = {way.name: Ramp(way, seconds) for way in ways}, dict[str, str]()
     for number in range(rounds):
         for name, ramp in ramps.items():
             if name in failed:
@@ -175,12 +177,13 @@ def command(
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
     parser.add_argument("--out", default="measured", help="where JSON and picture go")
     parser.add_argument("--rounds", type=int, default=rounds, help="how often each has its turn")
+    parser.add_argument("--seconds", type=float, default=20.0, help="for a turn, about")
     parser.add_argument("--only", default="", help="servers whose names contain this")
     given = parser.parse_args(argv)
     chosen = [way for way in ways if given.only in way.name]
     if not chosen:
         parser.error(f"--only {given.only!r}: there are {', '.join(way.name for way in ways)}")
-    rows, failed = measure(compare(chosen, given.rounds))
+    rows, failed = measure(compare(chosen, given.rounds, given.seconds))
     written = {**machine(), "rows": {name: one._asdict() for name, one in rows.items()}}
     save(given.out, name, {**written, "failed": failed}, picture(rows))
     print(table(rows))

@@ -1,6 +1,6 @@
 """Bare WebSocket servers, which send each message back: what is below any framework for calls.
 
-Run ``python -m benchmarks.servers [--out DIR] [--rounds 1] [--only NAME]``, about four minutes. As
+Run ``python -m benchmarks.servers [--out DIR] [--only NAME]``, about four minutes. As
 in ``benchmarks.calls``, whose ``calls`` these are: 20 ms of µ-law a message, on one core.
 """
 

@@ -75,14 +75,14 @@ def test_bare_servers_are_told_of():
 
 
 def test_the_next_level_is_as_far_as_the_core_has_room():
-    ramp = _ramp.Ramp(WAYS[0])
+    ramp = _ramp.Ramp(WAYS[0], 1.0)
     assert ramp.following(100, 0.2) == 160
     assert ramp.following(1000, 0.68) == 1250
     assert ramp.following(1000, 0.99) == 1060
 
 
 def test_between_what_came_in_time_and_what_did_not_are_two_more_levels():
-    ramp = _ramp.Ramp(WAYS[0])
+    ramp = _ramp.Ramp(WAYS[0], 1.0)
     ramp.bad = 1300
     assert ramp.following(1000, 0.7) == 1100
     assert ramp.following(1298, 0.9) == _ramp.MOST
