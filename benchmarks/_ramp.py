@@ -25,7 +25,8 @@ MOST, TRIES = 3000, 3
 class Found(NamedTuple):
     """What was found of a way: medians of the rounds; times in ms, memory in KB a call.
 
-    ``calls`` is the most that came in time; ``limited``: there the callers themselves were late.
+    ``calls`` is the most that came in time; ``limited``: more were not tried, or there the
+    callers themselves were late.
     ``full`` is how many would fill the core by the CPU that calls were seen to need.
     """
 
@@ -36,7 +37,6 @@ class Found(NamedTuple):
     limited: bool
     full: int
     memory: float
-    setup: float
     levels: list[dict[str, Any]]
 
 
@@ -48,7 +48,6 @@ class Ramp:
         self._seconds = seconds
         self.few: list[Window] = []
         self.memory: list[float] = []
-        self.setup: list[float] = []
         self.levels: list[dict[str, Any]] = []
         self.best = self.bad = 0
         self.limited = False
@@ -60,22 +59,20 @@ class Ramp:
             assert server is not None
             await callers.have(1)
             alone = server.rss_kb()
-            cpu = server.cpu_s()
             await callers.have(FEW)
-            self.setup.append((server.cpu_s() - cpu) / (FEW - 1) * 1000)
             few = await callers.window(ALONE_S)
             self.few.append(few)
             if few.p99 - few.p50 < LATE_MS:
                 self.best = max(self.best, FEW)
-            calls = (
-                self.best if self.best > FEW else max(FEW, round(600 / max(few.cpu, 600 / MOST)))
-            )
+            calls = self.best if self.best > FEW else max(FEW, round(1000 / max(few.cpu, 1.0)))
             until = time.monotonic() + self._seconds
             while calls < MOST and time.monotonic() < until:
                 core = await self.level(callers, calls)
                 if core is None:
                     break
                 calls = self.following(calls, core)
+            else:
+                self.limited = self.limited or (self.best > 0 and not self.bad)
             up = max(2, callers.up)
             self.memory.append((server.rss_kb() - alone) / (up - 1))
 
@@ -84,7 +81,7 @@ class Ramp:
         if self.bad > calls:
             step = max(2, (self.bad - calls) // 3)
             return calls + step if calls + step < self.bad else MOST
-        return round(calls * min(1.6, max(1.06, FULL / max(core, 0.01))))
+        return round(calls * min(1.6, max(1.08, 0.95 / max(core, 0.01))))
 
     async def level(self, callers: Callers, calls: int) -> float | None:
         """What of its core the server needs for so many, or ``None``: there is no going on.
@@ -130,7 +127,6 @@ class Ramp:
             limited=self.limited,
             full=max(seen, default=0),
             memory=statistics.median(self.memory),
-            setup=statistics.median(self.setup),
             levels=self.levels,
         )
 
@@ -178,9 +174,11 @@ def command(
     parser.add_argument("--out", default="measured", help="where JSON and picture go")
     parser.add_argument("--rounds", type=int, default=rounds, help="how often each has its turn")
     parser.add_argument("--seconds", type=float, default=20.0, help="for a turn, about")
-    parser.add_argument("--only", default="", help="servers whose names contain this")
+    parser.add_argument(
+        "--only", default="", help="servers whose names contain one of these, by semicolons"
+    )
     given = parser.parse_args(argv)
-    chosen = [way for way in ways if given.only in way.name]
+    chosen = [way for way in ways if any(one in way.name for one in given.only.split(";"))]
     if not chosen:
         parser.error(f"--only {given.only!r}: there are {', '.join(way.name for way in ways)}")
     rows, failed = measure(compare(chosen, given.rounds, given.seconds))

@@ -67,7 +67,7 @@ class Way(NamedTuple):
 
     ``args`` are its command line, ``{port}``, ``{media}`` and ``{rest}`` filled in. ``requires``
     is what is installed for it; nothing: this environment is its. ``webhooks``: its calls begin
-    with a webhook; else at its socket.
+    with a webhook; else at its socket. ``cps`` is how many begin in a second.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Way(NamedTuple):
     requires: Sequence[str] = ()
     webhooks: bool = False
     carrier: str = "twilio"
+    cps: float = CPS
 
 
 def pin(core: int) -> None:
@@ -229,7 +230,7 @@ class Callers:
         assert self._calls is not None
         loop, begun, first = asyncio.get_running_loop(), time.perf_counter(), len(self._tasks)
         for number in range(first, count):
-            ahead = begun + (number - first) / CPS - time.perf_counter()
+            ahead = begun + (number - first) / self.plan.cps - time.perf_counter()
             if ahead > 0:
                 await asyncio.sleep(ahead)
             self._tasks.add(loop.create_task(self._calls.hold(self._hang_up)))
@@ -282,8 +283,8 @@ async def answered(way: Way, scenario: str = "echo", key: str = "") -> AsyncGene
         port = free_port()
         plan = planned(
             way.carrier, f"http://127.0.0.1:{port}", scenario, socket=not way.webhooks, calls=1,
-            cps=CPS, duration=1.0, inbound="", outbound="", hold_ms=40.0, key=key, parameters=(),
-            via="", rest_port=0, processes=1,
+            cps=way.cps, duration=1.0, inbound="", outbound="", hold_ms=40.0, key=key,
+            parameters=(), via="", rest_port=0, processes=1,
         )  # fmt: skip
         callers = Callers(plan, stack)
         server = callers.server = Server(way, port, await callers.rest())

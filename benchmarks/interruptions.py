@@ -24,9 +24,9 @@ from .calls import PIPECAT, ours, theirs
 __all__ = ["main"]
 
 STALLS_MS = (50, 150, 400)
-STALLS, CALLERS = 8, 4
+STALLS, CALLERS = 6, 4
 RECOVERY_MS, RECOVERED_MS, STEP_S, STEPS = 400, 5.0, 0.1, 30
-TALKED_OVER, TALKED_OVER_S = 20, 8.0
+TALKED_OVER, TALKED_OVER_S = 10, 6.0
 KEY = "5"
 
 
@@ -34,7 +34,7 @@ def ways(bot: str) -> list[Way]:
     return [
         Way("ours, fast", ours("fast", bot), (), True),
         Way("ours, ASGI", ours("ASGI", bot), (), True),
-        Way("Pipecat, 8 kHz", theirs(8000, bot), PIPECAT),
+        Way("Pipecat, 8 kHz", theirs(8000, bot), PIPECAT, cps=10.0),
     ]
 
 
