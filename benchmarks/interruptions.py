@@ -131,8 +131,9 @@ def recovered(row: dict[str, Any]) -> str:
 def picture(rows: dict[str, dict[str, Any]]) -> str:
     def panel(title: str, key: str, unit: str) -> Panel:
         bars = [
-            Bar(name, 1 if "Pipecat" in name else 2, row[key], f"{row[key]:,.1f} {unit}")
+            Bar(name, 1 if "Pipecat" in name else 2, value, f"{value:,.1f} {unit}")
             for name, row in rows.items()
+            for value in [max(0.0, row[key])]
         ]
         return Panel(title, "less is better", bars)
 
