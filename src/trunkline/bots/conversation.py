@@ -18,14 +18,14 @@ Knows no engine and no carrier, and logs nothing: ``on_turn`` is told who said w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from msgspec import Struct
 
 from ..call import Call, CallEvent
 from ..errors import CallEnded
-from ..events import Audio, Digit, Who
+from ..events import Digit, Who
 from .recording import APOLOGY, Recording, load
 from .response import ENGINE_S, Response, Source
 from .speech import Heard, Listener, Speaker, SpeechEnded, SpeechStarted, Transcript
@@ -119,9 +119,10 @@ class Conversation:
         """
         # First the listener: it is given what the caller said before we got here.
         stop = self.call.listen(self._listener.push, self._listener.format)
+        unwatch = self.call.on(self._inbox.put_nowait)
         feeds = [
-            self._loop.create_task(self._feed(self.call, _Over())),
-            self._loop.create_task(self._feed(self._listener, None)),
+            self._loop.create_task(self._wait()),
+            self._loop.create_task(self._listen()),
         ]
         try:
             await self._talk()
@@ -133,21 +134,21 @@ class Conversation:
             raise
         finally:
             stop()
+            unwatch()
             try:
                 await _put_away([*feeds, *self._responding])
             finally:
                 await _close(self._listener, self._speaker)
 
-    async def _feed(
-        self, events: AsyncIterable[Heard] | AsyncIterable[CallEvent], last: _Over | None
-    ) -> None:
-        """Put everything that happens into the one inbox."""
+    async def _wait(self) -> None:
+        await self.call.wait()
+        self._inbox.put_nowait(_Over())
+
+    async def _listen(self) -> None:
+        """Put all that the listener tells into the one inbox."""
         try:
-            async for event in events:
-                if not isinstance(event, Audio):
-                    self._inbox.put_nowait(event)
-            if last is not None:
-                self._inbox.put_nowait(last)
+            async for event in self._listener:
+                self._inbox.put_nowait(event)
         except Exception as error:  # raised again by _talk
             self._inbox.put_nowait(_Broken(error))
 
