@@ -76,7 +76,7 @@ class _DrainingServer(uvicorn.Server):
         self._media_socket = media
         self._media_tls = tls and tls.context()
         self._media: MediaListener | None = None
-        self._watching = ExitStack()
+        self._undo = ExitStack()
         self._beat: Callable[[], None] | None = None
         self.own_process = False
 
@@ -94,9 +94,11 @@ class _DrainingServer(uvicorn.Server):
             # And few cycles are made afterwards, so that looking for them so often is for nothing.
             gc.collect()
             gc.freeze()
+            self._undo.callback(gc.unfreeze)
+            self._undo.callback(gc.set_threshold, *gc.get_threshold())
             gc.set_threshold(GC_THRESHOLD)
             if self.started:
-                self._beat = self._watching.enter_context(_watching(self._app.state.trunkline))
+                self._beat = self._undo.enter_context(_watching(self._app.state.trunkline))
 
     async def on_tick(self, counter: int) -> bool:
         if self._beat is not None:
@@ -106,7 +108,7 @@ class _DrainingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._media is not None:
             self._media.stop()
-        self._watching.close()
+        self._undo.close()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
