@@ -169,7 +169,7 @@ class Callers:
         self._tokens = tokens
         self._words = sentence()
         kind = carriers.get("bandwidth")
-        self._carrier = kind({one.name: one.example for one in kind.credentials})
+        self._carrier = kind(kind.examples())
 
     async def call(self) -> Caller:
         """One more call."""

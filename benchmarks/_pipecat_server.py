@@ -106,7 +106,7 @@ async def in_ours(media: WebSocket, rate: int) -> None:
         await run(part("trunkline.pipecat.TrunklineTransport")(call), rate)
 
     kind = carriers.get(CARRIER)
-    carrier = kind({each.name: each.example for each in kind.credentials})
+    carrier = kind(kind.examples())
     line = AsgiSocket(media.receive, media.send, MAX_MESSAGE)
     stream, begun = carrier.bot_end(PCMU_8K), []
     while not begun:

@@ -146,7 +146,7 @@ class Server:
 
 def carrier() -> Any:
     kind = carriers.get(CARRIER)
-    return kind({one.name: one.example for one in kind.credentials})
+    return kind(kind.examples())
 
 
 def upgrade(port: int) -> Request:

@@ -86,7 +86,7 @@ class Line:
 
 def incoming(found: type[Carrier], audio: AudioFormat) -> list[str | bytes]:
     """The tone, as the carrier sends it."""
-    end = found({one.name: one.example for one in found.credentials}).carrier_end(audio)
+    end = found(found.examples()).carrier_end(audio)
     end.send(Started(call_id="call-1", stream_id="stream-1", inbound=audio, outbound=audio))
     end.outgoing()
     spoken, size = g711.encode(tone(audio.rate), audio.encoding), audio.bytes_in(20)

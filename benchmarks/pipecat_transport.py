@@ -77,7 +77,7 @@ class Speech:
         pcm = np.clip(np.convolve(noise, kernel, "same"), -30000, 30000).astype("<i2")
         self.samples = pcm.astype(np.float32)
         kind = carriers.get(CARRIER)
-        carrier = kind({each.name: each.example for each in kind.credentials})
+        carrier = kind(kind.examples())
         end = carrier.carrier_end(PCMU_8K)
         ids = {"call_id": "CA1", "stream_id": "MZ1", "account_id": "AC1"}
         end.send(Started(**ids, inbound=PCMU_8K, outbound=PCMU_8K))

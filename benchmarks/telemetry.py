@@ -59,7 +59,7 @@ async def no_rest(carrier, request):
 async def echoing(observed):
     """A call that echoes, and what puts a message in."""
     kind = carriers.get(NAME)
-    carrier = kind({c.name: c.example for c in kind.credentials})
+    carrier = kind(kind.examples())
     audio = kind.outbound[0]
     started = Started(call_id="call", stream_id="stream", inbound=kind.inbound[0], outbound=audio)
     stream, far = carrier.bot_end(audio), carrier.carrier_end(audio)

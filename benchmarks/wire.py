@@ -55,7 +55,7 @@ def plain(payload: bytes) -> tuple[float, float]:
 
 def measured(kind, audio: AudioFormat) -> tuple[float, float]:
     """One carrier's own ends: in and out."""
-    carrier = kind({c.name: c.example for c in kind.credentials})
+    carrier = kind(kind.examples())
     ours, theirs = carrier.bot_end(audio), carrier.carrier_end(audio)
     inbound = audio if kind.one_format else kind.inbound[0]
     theirs.send(

@@ -46,7 +46,7 @@ class Rig:
 
         vars(counted)["ringing"] = getattr(bot, "ringing", None)
         self.clock_now = 1_700_000_000.0
-        examples = {c.name: c.example for c in self.kind.credentials}
+        examples = self.kind.examples()
         self.carrier = self.kind(examples, clock=self.clock)
         self.exchange = Exchange(self.carrier)
         self.refusing = 0

@@ -537,7 +537,7 @@ def test_a_call_to_somebody(carrier, outcome):
     wish = Dial(to="+12025550123", from_="+12025550100", offer=offer, ring_timeout=15, key="wish-1")
 
     async def scene(phone):
-        ours = kind({c.name: c.example for c in kind.credentials})
+        ours = kind(kind.examples())
         dial_id = await Rest(phone.send).run(carrier, ours.dial(wish))
         call = await phone.next_call()
         assert dial_id in (call.id, call.info.dial_id)

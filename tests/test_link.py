@@ -46,7 +46,7 @@ class Narrow:
 class Wire:
     def __init__(self):
         kind = carriers.get(NAME)
-        carrier = kind({each.name: each.example for each in kind.credentials})
+        carrier = kind(kind.examples())
         self.end, stream = carrier.carrier_end(PCMU_8K), carrier.bot_end(PCMU_8K)
         self.end.send(
             Started(call_id="c", stream_id="s", inbound=PCMU_8K, outbound=PCMU_8K, token="t")

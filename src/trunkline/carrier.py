@@ -192,6 +192,11 @@ class Carrier(ABC):
         self.clock = clock
 
     @classmethod
+    def examples(cls) -> dict[str, str]:
+        """Credentials that fit together and are nobody's; what the simulator signs with."""
+        return {each.name: each.example for each in cls.credentials}
+
+    @classmethod
     def supports(cls, control: Control) -> bool:
         """Whether ``control`` can be expressed to this carrier at all."""
         return getattr(cls, control.value) is not getattr(Carrier, control.value)

@@ -45,7 +45,7 @@ class Golden(NamedTuple):
 
 def example(found: type[Carrier], **given: str) -> Carrier:
     """A carrier with the credentials that the simulator would use, at a fixed time."""
-    credentials = {c.name: c.example for c in found.credentials} | given
+    credentials = found.examples() | given
     return found(credentials, clock=lambda: 1_750_000_000.0)
 
 

@@ -617,7 +617,7 @@ def test_the_login() -> None:
 
 def test_all_calls_share_one_token_until_a_minute_before_its_end() -> None:
     now = [1000.0]
-    credentials = {c.name: c.example for c in Bandwidth.credentials}
+    credentials = Bandwidth.examples()
     ours = Bandwidth(credentials, clock=lambda: now[0])
     flow = ours.hang_up(CALL)
     next(flow)
@@ -630,7 +630,7 @@ def test_all_calls_share_one_token_until_a_minute_before_its_end() -> None:
 
 def test_a_token_that_does_not_say_how_long_it_lives() -> None:
     now = [1000.0]
-    credentials = {c.name: c.example for c in Bandwidth.credentials}
+    credentials = Bandwidth.examples()
     ours = Bandwidth(credentials, clock=lambda: now[0])
     flow = ours.hang_up(CALL)
     next(flow)
@@ -837,7 +837,7 @@ def test_platform_tokens() -> None:
 
 def test_platform_doors() -> None:
     now = [1_750_000_000.0]
-    credentials = {c.name: c.example for c in Bandwidth.credentials}
+    credentials = Bandwidth.examples()
     exchange = Exchange(Bandwidth(credentials, clock=lambda: now[0]))
     exchange.add("c-1")
     login = bearer(exchange)

@@ -540,7 +540,7 @@ def test_what_the_sdk_signs_changes_on_its_way_and_ours_does_not() -> None:
 
 def test_nonces_differ_from_moment_to_moment() -> None:
     now = [1_750_000_000.0]
-    credentials = {c.name: c.example for c in Plivo.credentials}
+    credentials = Plivo.examples()
     ours = Plivo(credentials, clock=lambda: now[0])
     first = ours.sign(Request.get("https://a.example/")).headers["x-plivo-signature-v3-nonce"]
     now[0] += 0.001

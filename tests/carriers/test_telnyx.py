@@ -472,7 +472,7 @@ def test_what_we_sign_libsodium_accepts(body: bytes) -> None:
 def test_what_we_sign_the_sdk_accepts() -> None:
     telnyx = pytest.importorskip("telnyx")
     pytest.importorskip("nacl.signing")
-    carrier = Telnyx({c.name: c.example for c in Telnyx.credentials}, clock=time.time)
+    carrier = Telnyx(Telnyx.examples(), clock=time.time)
     request = carrier.sign(Request(method="POST", url=URL, body=EVENT))
     key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"me").digest()).public_key()
     client = telnyx.Telnyx(api_key="KEY1")
@@ -618,7 +618,7 @@ def test_one_stream_ends_once() -> None:
 
 def test_a_webhook_that_comes_twice_is_read_once() -> None:
     now = [NOW]
-    carrier = Telnyx({c.name: c.example for c in Telnyx.credentials}, clock=lambda: now[0])
+    carrier = Telnyx(Telnyx.examples(), clock=lambda: now[0])
     request = webhook("call.initiated", INITIATED, "b97d4d5e")
     assert len(carrier.read_webhook(request, Purpose.ANSWER)) == 1
     now[0] += 300

@@ -123,7 +123,7 @@ OFFER = Offer(
     parameters={"who": 'Jane "J" Doe'},
 )
 CALLS = "https://api.nexmo.com/v1/calls"
-KEY = {c.name: c.example for c in Vonage.credentials}["private_key"]
+KEY = Vonage.examples()["private_key"]
 
 
 # --- wire ------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ SOCKET = "wss://agent.example.com/vonage/media/tok.en-1"
 
 
 def at(now: float, **changed: str) -> Vonage:
-    given = {c.name: c.example for c in Vonage.credentials} | changed
+    given = Vonage.examples() | changed
     return Vonage(given, clock=lambda: now)
 
 
@@ -457,7 +457,7 @@ def test_the_access_token_is_signed_with_the_application_s_key() -> None:
 
 def test_one_access_token_serves_all_calls_until_a_minute_before_its_end() -> None:
     now = [1_750_000_000.0]
-    ours = Vonage({c.name: c.example for c in Vonage.credentials}, clock=lambda: now[0])
+    ours = Vonage(Vonage.examples(), clock=lambda: now[0])
     first = token_of(next(ours.state(CALL)))
     now[0] += 839
     assert token_of(next(ours.hang_up(PLACED))) == first

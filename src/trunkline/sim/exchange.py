@@ -101,7 +101,7 @@ class Exchange:
         clock: Callable[[], float] = time.time,
     ) -> None:
         kind = carriers.get(carrier) if isinstance(carrier, str) else carrier
-        given = {c.name: c.example for c in kind.credentials} | dict(credentials or {})
+        given = kind.examples() | dict(credentials or {})
         secret = {c.name for c in kind.credentials if c.secret}
         self.carrier = kind(given, clock=clock)
         self.network = network

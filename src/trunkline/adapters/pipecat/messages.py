@@ -14,27 +14,38 @@ import msgspec
 
 from ... import carriers
 from ...call import Call
+from ...carrier import Carrier
 from ...events import FromCaller, Started, ToCaller
 
-__all__ = ["Messages"]
+__all__ = ["Messages", "carrier_of", "started"]
+
+
+def carrier_of(call: Call) -> Carrier:
+    """A call's carrier, to speak as it does; without anybody's credentials."""
+    kind = carriers.get(call.carrier)
+    return kind(kind.examples())
+
+
+def started(call: Call) -> Started:
+    """What the carrier's end says first of a call; the stream's id is here the call's."""
+    return Started(
+        call_id=call.id,
+        stream_id=call.id,
+        account_id=call.info.account_id,
+        from_=call.from_,
+        to=call.to,
+        inbound=call.audio_in,
+        outbound=call.audio_out,
+        parameters=call.parameters,
+    )
 
 
 class Messages:
-    """The carrier's end of one call's protocol; the stream's id is here the call's."""
+    """The carrier's end of one call's protocol."""
 
     def __init__(self, call: Call) -> None:
-        kind = carriers.get(call.carrier)
-        carrier = kind({each.name: each.example for each in kind.credentials})
-        self._end = carrier.carrier_end(call.audio_out)
-        self.write(
-            Started(
-                call_id=call.id,
-                stream_id=call.id,
-                account_id=call.info.account_id,
-                inbound=call.audio_in,
-                outbound=call.audio_out,
-            )
-        )
+        self._end = carrier_of(call).carrier_end(call.audio_out)
+        self.write(started(call))
 
     def read(self, message: object) -> Sequence[ToCaller]:
         """What a message asks for.

@@ -21,12 +21,11 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
-from ... import carriers
 from ...call import Bot, Call, CallEvent, Utterance
-from ...carrier import Carrier
 from ...errors import CallEnded, ConfigError, LocalProtocolError, RemoteProtocolError
-from ...events import Audio, Clear, Digits, Mark, Started, Stopped, ToCaller
+from ...events import Audio, Clear, Digits, Mark, Stopped, ToCaller
 from ...media.formats import AudioFormat
+from .messages import carrier_of, started
 
 __all__ = ["adapted", "carrier_socket", "parse_telephony_websocket", "takes_runner_arguments"]
 
@@ -133,8 +132,7 @@ class _CarrierLine:
     """An ASGI WebSocket whose client is the carrier's end of its own dialect."""
 
     def __init__(self, call: Call) -> None:
-        kind = carriers.get(call.carrier)
-        carrier: Carrier = kind({each.name: each.example for each in kind.credentials})
+        carrier = carrier_of(call)
         self._call = call
         self._hears = carrier.hears
         self._stream = carrier.carrier_end(call.audio_out)
@@ -142,18 +140,7 @@ class _CarrierLine:
         self._utterance: Utterance | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._inbox.put_nowait({"type": "websocket.connect"})
-        self._say(
-            Started(
-                call_id=call.id,
-                stream_id=call.id,
-                account_id=call.info.account_id,
-                from_=call.from_,
-                to=call.to,
-                inbound=call.audio_in,
-                outbound=call.audio_out,
-                parameters=call.parameters,
-            )
-        )
+        self._say(started(call))
         self._stop = [
             call.on(self._happened),
             call.listen(lambda audio: self._say(Audio(audio))),
