@@ -47,6 +47,9 @@ class Line:
     def now(self):
         return self.time
 
+    def pass_on(self, passage, audio):
+        return False  # so it is pushed
+
     def wake(self):
         self.wakes += 1
 

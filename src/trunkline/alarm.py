@@ -16,6 +16,8 @@ class Alarm:
     new timer for each message.
     """
 
+    __slots__ = ("_at", "_loop", "_ring", "_timer")
+
     def __init__(self, ring: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._ring = ring

@@ -121,6 +121,12 @@ class Call:
     asked for or given in just these passes through untouched.
     """
 
+    __slots__ = (
+        "__dict__", "_early", "_early_bytes", "_feeds", "_hearers", "_missed", "_over",
+        "_speaking", "_taps", "_utterances", "_watchers", "audio_in", "audio_out", "carrier",
+        "direction", "ended", "from_", "heard", "id", "info", "line", "parameters", "to",
+    )  # fmt: skip
+
     def __init__(self, info: CallInfo, started: Started, line: Line) -> None:
         self.info = info
         self.id = info.call_id
@@ -133,9 +139,11 @@ class Call:
         self.audio_out = started.outbound
         self.line = line
         self.ended: EndReason | None = None
-        self._early: deque[Audio] | None = deque()
+        self.heard: Callable[[Audio], None] = self._keep
+        """Told by the session: the caller's audio. Whoever listens, itself: it is a busy way."""
+        self._early: deque[Audio] = deque()
         self._early_bytes = 0
-        self._hearers: list[Callable[[Audio], None]] = []
+        self._hearers: tuple[Callable[[Audio], None], ...] = ()
         self._watchers: list[Callable[[CallEvent], object]] = []
         self._missed: list[CallEvent] | None = []
         self._feeds: list[_Closing] = []
@@ -360,17 +368,6 @@ class Call:
 
     # What the session tells.
 
-    def heard(self, event: Audio) -> None:
-        """Told by the session: the caller's audio."""
-        if self._early is not None:
-            self._early.append(event)
-            self._early_bytes += len(event.payload)
-            while self.audio_in.ms_in(self._early_bytes) > EARLY_AUDIO_MS:
-                self._early_bytes -= len(self._early.popleft().payload)
-            return
-        for hear in self._hearers:
-            hear(event)
-
     def happened(self, event: CallEvent) -> None:
         """Told by the session: anything but audio."""
         if isinstance(event, Digit) and self._tapped(event.digit):
@@ -433,11 +430,24 @@ class Call:
             feed.close()
 
     def _hear_with(self, hear: Callable[[Audio], None]) -> Callable[[], None]:
-        self._hearers.append(hear)
-        early, self._early = self._early, None
-        for event in early or ():
+        self._tell_audio((*self._hearers, hear))
+        while self._early:
+            hear(self._early.popleft())
+        return lambda: self._tell_audio(tuple(one for one in self._hearers if one is not hear))
+
+    def _tell_audio(self, hearers: tuple[Callable[[Audio], None], ...]) -> None:
+        self._hearers = hearers
+        self.heard = hearers[0] if len(hearers) == 1 else self._all_hear
+
+    def _all_hear(self, event: Audio) -> None:
+        for hear in self._hearers:
             hear(event)
-        return lambda: _discard(self._hearers, hear)
+
+    def _keep(self, event: Audio) -> None:
+        self._early.append(event)
+        self._early_bytes += len(event.payload)
+        while self.audio_in.ms_in(self._early_bytes) > EARLY_AUDIO_MS:
+            self._early_bytes -= len(self._early.popleft().payload)
 
 
 T = TypeVar("T")

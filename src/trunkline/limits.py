@@ -18,6 +18,8 @@ __all__ = ["Limits", "Watch"]
 
 VOICE_RMS = 200.0
 """Level (of 16-bit samples) above which the caller counts as not silent: about -44 dBFS."""
+LISTEN_EVERY_S = 0.2
+"""Between two looks at the caller's audio: enough to notice speech, at a tenth of the price."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -43,26 +45,25 @@ class Watch:
         now: when the call began; seconds, monotonic, as all times here.
     """
 
+    __slots__ = ("_began", "_voice_at", "away", "limits", "listen_at", "message_at")
+
     def __init__(self, limits: Limits, now: float) -> None:
         self.limits = limits
         self.away = False
         self.message_at = now
+        self.listen_at = now if limits.silence else inf
+        """When the caller's audio is to be looked at next; before that, it need not be told."""
         self._began = now
         self._voice_at = now
-        self._frames = 0
 
     def joined(self, now: float) -> None:
         """A socket is there: what was missed meanwhile does not count."""
         self.message_at = self._voice_at = now
 
     def heard(self, event: Audio, audio: AudioFormat, now: float) -> None:
-        """The caller's audio came; is it speech?
-
-        One message in ten is looked at: enough to notice speech, at a tenth of the price.
-        """
-        self._frames += 1
-        due = self._frames % 10 == 0 and self.limits.silence
-        if due and rms(event.payload, audio) > VOICE_RMS:
+        """The caller's audio came, and it is time to look: is it speech?"""
+        self.listen_at = now + LISTEN_EVERY_S
+        if rms(event.payload, audio) > VOICE_RMS:
             self._voice_at = now
 
     def speaking(self, now: float) -> None:

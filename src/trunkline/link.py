@@ -35,6 +35,11 @@ class Link:
         unread: is called when the patience is over.
     """
 
+    __slots__ = (
+        "_draining", "_lost", "_patience", "_ready", "_unread", "_waiting", "socket", "stalled",
+        "stream",
+    )  # fmt: skip
+
     def __init__(
         self,
         socket: MediaSocket,
@@ -68,6 +73,15 @@ class Link:
                 else:
                     stream.send(event)
                     self._write(stream.outgoing())
+        except SocketClosed as closed:
+            self._lost(self, closed)
+
+    def pass_on(self, event: ToCaller) -> None:
+        """Send one, where nothing waits before it."""
+        stream = self.stream
+        try:
+            stream.send(event)
+            self._write(stream.outgoing())
         except SocketClosed as closed:
             self._lost(self, closed)
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from .alarm import Alarm
 from .call import Call
-from .carrier import Control, Hooks, Marks
-from .errors import CallEnded, RemoteProtocolError, TrunklineError
+from .carrier import Hooks, Marks
+from .errors import CallEnded, RemoteProtocolError
 from .events import (
     Audio,
     CallInfo,
@@ -42,9 +42,10 @@ from .events import (
 )
 from .limits import Limits, Watch
 from .link import Link
-from .media.playout import TOGETHER, Playout
+from .media.playout import TOGETHER, Passage, Playout
 from .media.tones import DtmfDetector
 from .sockets import MediaSocket, SocketClosed
+from .teardown import wind_up
 
 if TYPE_CHECKING:
     from .call import Bot
@@ -59,10 +60,6 @@ PLAYBACK_GRACE_S = 2.0
 """How much longer than its audio lasts a last utterance may take before the call ends anyway."""
 NO_MARK_MARGIN_S = 0.3
 """Added to a clock estimate before hanging up: network and carrier buffers it cannot see."""
-BOT_GRACE_S = 2.0
-"""How long a bot may tidy up after its call has ended before it is cancelled."""
-TEARDOWN_S = 15.0
-"""How long hanging up may take in all."""
 REATTACH_S = 10.0
 """How long a new socket may take after we asked for what ends the old one (keys, on some)."""
 MAX_REATTACHMENTS = 5
@@ -86,6 +83,14 @@ class Session:
         on_lost: told whenever the call has lost its socket and would take another.
     """
 
+    __slots__ = (
+        "_after_playback", "_alarm", "_attachments", "_bot_task", "_errands", "_hooks", "_junk",
+        "_link", "_look_at", "_loop", "_losses", "_lost_until", "_on_lost", "_on_over", "_over",
+        "_reason", "_reattach_until", "_rest", "_returned", "_started", "_taking", "_time",
+        "_tones", "_transfer", "_watch", "_woken", "call", "carrier", "confirmed", "info",
+        "playout",
+    )  # fmt: skip
+
     playout_type: type[Playout] = Playout
 
     def __init__(
@@ -101,6 +106,7 @@ class Session:
         on_lost: Callable[[Session], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._time = self._loop.time
         self.carrier = carrier
         self.info = info
         clears = Clear in carrier.says
@@ -173,7 +179,7 @@ class Session:
     def _take(self, link: Link, message: str | bytes) -> None:
         if link is not self._link or self._reason is not None:
             return
-        now = self._watch.message_at = self.now()
+        now = self._watch.message_at = self._time()
         try:
             events = link.stream.receive(message)
         except RemoteProtocolError as error:
@@ -182,11 +188,12 @@ class Session:
         self._taking = True
         try:
             for event in events:
-                self._hear(event, now)
-        except Exception:
-            # What a bot listens with runs right here.
-            log.exception("bot failed", extra=self._who())
-            self.finish(EndReason(Why.BOT_ERROR, Who.BOT))
+                if type(event) is Audio:
+                    self._heard(event, now)
+                else:
+                    self._hear(event, now)
+        except Exception:  # what a bot listens with runs right here
+            self._bot_failed()
         finally:
             self._taking = False
         if self._woken or link.stream.owes:
@@ -199,13 +206,17 @@ class Session:
         if self._junk > TOLERATED_JUNK:
             self.finish(EndReason(Why.PROTOCOL, Who.CARRIER, str(error)))
 
-    def _hear(self, event: FromCaller, now: float) -> None:
-        if type(event) is Audio:
+    def _heard(self, event: Audio, now: float) -> None:
+        if now >= self._watch.listen_at:
             self._watch.heard(event, self.call.audio_in, now)
-            self.call.heard(event)
-            if self._tones is not None:
-                for key in self._tones.push(event.payload):
-                    self.call.happened(Digit(key))
+        self.call.heard(event)
+        if self._tones is not None:
+            for key in self._tones.push(event.payload):
+                self.call.happened(Digit(key))
+
+    def _hear(self, event: FromCaller, now: float) -> None:
+        if isinstance(event, Audio):
+            self._heard(event, now)
         elif isinstance(event, Mark):
             self.playout.returned(event.name, now)
             self.wake()
@@ -300,6 +311,15 @@ class Session:
             if not self._taking:
                 self._loop.call_soon(self._pump_if_woken)
 
+    def pass_on(self, passage: Passage, audio: bytes) -> bool:
+        link = self._link
+        if link is None or link.stalled or self._woken or self._reason is not None:
+            return False
+        if not self.playout.pass_on(passage, audio, self._time()):
+            return False
+        link.pass_on(Audio(audio))
+        return True
+
     def clear(self) -> None:
         if self._link is not None:
             self._link.forget()
@@ -374,11 +394,8 @@ class Session:
 
     def drain(self) -> None:
         """The server stops: end the call when what is being said has been heard."""
-        reason = EndReason(Why.DRAIN, Who.OPERATOR)
-        if self._transfer is not None:
-            self.finish(reason)
-        else:
-            self._finish_after_playback(reason)
+        end = self.finish if self._transfer is not None else self._finish_after_playback
+        end(EndReason(Why.DRAIN, Who.OPERATOR))
 
     def _finish_after_playback(self, reason: EndReason) -> None:
         self.call.end_utterances()
@@ -395,12 +412,15 @@ class Session:
         try:
             await bot(self.call)
         except Exception:
-            log.exception("bot failed", extra=self._who())
-            self.finish(EndReason(Why.BOT_ERROR, Who.BOT))
+            self._bot_failed()
         else:
             self._finish_after_playback(EndReason(Why.COMPLETED, Who.BOT))
 
-    # What drives it.
+    def _bot_failed(self) -> None:
+        log.exception("bot failed", extra=self._who())
+        self.finish(EndReason(Why.BOT_ERROR, Who.BOT))
+
+    # What drives it, and what is left to do in the end.
 
     def look(self) -> None:
         """Something changed that may end the call or put its end off: have a look."""
@@ -458,8 +478,6 @@ class Session:
         times = [self._watch.next(connected=connected), self._lost_until or inf]
         self._look_at = min(*times, self._after_playback[1] if self._after_playback else inf)
 
-    # Teardown.
-
     async def _tear_down(self, reason: EndReason) -> None:
         self._alarm.off()
         for change in self.playout.changes(self.now()):
@@ -468,30 +486,15 @@ class Session:
         played = self._after_playback is not None and self._after_playback[0] is reason
         if played and self.carrier.marks is Marks.NONE:
             await asyncio.sleep(NO_MARK_MARGIN_S)
-        await asyncio.gather(self._end_bot(), self._end_call())
+        ask = None if self.confirmed else self._rest
+        done = await wind_up(self._bot_task, self.carrier, self.info, ask)
+        self.confirmed = self.confirmed or done
         if self._link is not None:
             await self._link.close()
         end = {"why": reason.why.value, "by": reason.who.value, "confirmed": self.confirmed}
         log.info("call over", extra=self._who(**end))
         self._over.set_result(None)
         self._on_over(self)
-
-    async def _end_bot(self) -> None:
-        await asyncio.wait([self._bot_task], timeout=BOT_GRACE_S)
-        if not self._bot_task.done():
-            self._bot_task.cancel()
-            await asyncio.wait([self._bot_task], timeout=BOT_GRACE_S)
-        if not self._bot_task.done():
-            log.error("bot does not stop", extra=self._who())
-
-    async def _end_call(self) -> None:
-        if self.confirmed or not self.carrier.supports(Control.HANG_UP):
-            return
-        try:
-            async with asyncio.timeout(TEARDOWN_S):
-                self.confirmed = await self._rest.end_call(self.carrier, self.info)
-        except (TrunklineError, TimeoutError) as error:
-            log.error("hang-up failed", extra=self._who() | {"error": str(error) or "timed out"})
 
     def _who(self, **more: object) -> dict[str, object]:
         return {"carrier": self.carrier.name, "call": self.info.call_id, **more}

@@ -27,6 +27,10 @@ class Mouth(Protocol):
         """Something was pushed: have a look."""
         ...
 
+    def pass_on(self, passage: Passage, audio: bytes) -> bool:
+        """Send live audio at once; False where it cannot: it is to be pushed then."""
+        ...
+
 
 class UtteranceState(StrEnum):
     """What has become of an utterance."""
@@ -40,6 +44,11 @@ class UtteranceState(StrEnum):
 class Utterance:
     """Something said to the caller, piece by piece; made by ``Call.utterance`` or ``Call.play``."""
 
+    __slots__ = (
+        "_as_it_is", "_done", "_heard_ms", "_mouth", "_passage", "_transcoder", "_wire", "format",
+        "state",
+    )  # fmt: skip
+
     def __init__(
         self, mouth: Mouth, passage: Passage, audio: AudioFormat, wire: AudioFormat
     ) -> None:
@@ -47,6 +56,7 @@ class Utterance:
         self._passage = passage
         self._wire = wire
         self._transcoder = Transcoder(audio, wire)
+        self._as_it_is = self._transcoder.identity
         self._done: asyncio.Future[UtteranceState] | None = None
         self._heard_ms = 0.0
         self.format = audio
@@ -61,11 +71,12 @@ class Utterance:
         Raises:
             ValueError: ``end`` was called before.
         """
-        if self._passage.cleared or self.state is UtteranceState.CLEARED:
+        passage = self._passage
+        if passage.cleared:
             return False
-        audio = self._transcoder.push(chunk)
-        if audio:
-            self._mouth.playout.push(self._passage, audio)
+        audio = chunk if self._as_it_is else self._transcoder.push(chunk)
+        if audio and not (passage.live and self._mouth.pass_on(passage, audio)):
+            self._mouth.playout.push(passage, audio)
             self._mouth.wake()
         return True
 
@@ -109,5 +120,7 @@ class Utterance:
         """Told by the call: this is what became of it."""
         self.state = state
         self._heard_ms = heard_ms
+        if state is UtteranceState.CLEARED:
+            self._passage.drop()
         if self._done is not None and not self._done.done():
             self._done.set_result(state)

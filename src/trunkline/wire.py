@@ -30,6 +30,8 @@ class Stream(ABC, Generic[In, Out]):
     WebSocket text frame, ``bytes`` a binary one.
     """
 
+    __slots__ = ("_queue",)
+
     def __init__(self) -> None:
         self._queue: list[str | bytes] = []
 

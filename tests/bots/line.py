@@ -38,6 +38,9 @@ class RunningLine:
     def now(self):
         return self._loop.time()
 
+    def pass_on(self, passage, audio):
+        return False  # so it is pushed
+
     def wake(self):
         self._woken.set()
 

@@ -80,8 +80,10 @@ class Line:
         marks: Marks = Marks.NONE,
         loses: Callable[[str], bool] = lambda name: False,
         rate: int = 8000,
+        passes: bool = True,
     ) -> None:
         self.playout = playout
+        self.passed = 0
         self.far = FarEnd(rate)
         self.now = 0.0
         self.changes: list[Change] = []
@@ -90,6 +92,7 @@ class Line:
         self.ahead: list[float] = []  # s at the far end after each due(), delays apart
         self.left: list[float] = []  # s at the far end before each due() that sent audio
         self.on_return: Callable[[str, float, float], None] = lambda name, reached, now: None
+        self._passes = passes
         self._there, self._back, self._marks, self._loses = there, back, marks, loses
         self._stalls = stalls or []
         self._script: list[tuple[float, int, Callable[[], object]]] = []
@@ -102,7 +105,15 @@ class Line:
         heapq.heappush(self._script, (time, next(self._order), action))
 
     def say(self, time: float, passage: Passage, audio: bytes) -> None:
-        self.at(time, lambda: self.playout.push(passage, audio))
+        self.at(time, lambda: self._say(passage, audio))
+
+    def _say(self, passage: Passage, audio: bytes) -> None:
+        """As an utterance does: live audio leaves at once where it may."""
+        if passage.live and self._passes and self.playout.pass_on(passage, audio, self.now):
+            self.passed += 1
+            self._sends([Audio(audio)])
+            return
+        self.playout.push(passage, audio)
 
     def clear(self) -> bool:
         wired = self.playout.clear(self.now)
@@ -138,8 +149,10 @@ class Line:
         self.now = max(self.now, until)
 
     def _send(self) -> None:
+        self._sends(self.playout.due(self.now))
+
+    def _sends(self, out: list[Audio | Mark]) -> None:
         before = self._ideal.end - self.now
-        out = self.playout.due(self.now)
         for event in out:
             self.sent.append((self.now, event))
             self._arrived = arrival = max(self._arrived, self.now + self._there())
@@ -722,7 +735,80 @@ def test_live_audio_that_runs_dry_is_not_marked_each_time() -> None:
     for n in range(100):
         line.say(n * 0.021, passage, letters(0.02))
     line.run(3.0)
-    assert 9 <= len(marks_of([event for _, event in line.sent])) <= 12
+    assert len(marks_of([event for _, event in line.sent])) == 3
+    assert line.passed == 97
+
+
+def live_line(
+    pieces: list[tuple[float, int]], marks: Marks, rule: FrameRule, *, passes: bool
+) -> tuple[Line, list[float]]:
+    """Live audio in pieces of so many bytes, each so long after the last; and what was heard."""
+    line = Line(
+        make(rule, marks), marks=marks, there=lambda: 0.03, back=lambda: 0.03, passes=passes
+    )
+    passage = line.playout.begin(live=True)
+    at, heard = 0.0, list[float]()
+    for gap, size in pieces:
+        at += gap
+        line.say(at, passage, letters(size / 8000))
+        line.at(at + 0.005, lambda: heard.append(line.playout.heard_ms(passage, line.now)))
+    line.run(at + 0.5)
+    line.playout.end(passage)
+    line.run(at + 5)
+    return line, heard
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.02, 0.021, 0.019, 0.3, 1.1]),
+            st.sampled_from([160, 160, 80, 161, 320, 2000]),
+        ),
+        min_size=1,
+        max_size=80,
+    ),
+    st.sampled_from([Marks.NONE, Marks.RETURNED]),
+    st.sampled_from([LOOSE, WHOLE]),
+)
+def test_what_is_passed_on_is_as_if_it_had_been_pushed(
+    pieces: list[tuple[float, int]], marks: Marks, rule: FrameRule
+) -> None:
+    passed, heard = live_line(pieces, marks, rule, passes=True)
+    pushed, heard_then = live_line(pieces, marks, rule, passes=False)
+    assert pushed.passed == 0
+    assert passed.far.heard() == pushed.far.heard()
+    assert passed.far.end == pytest.approx(pushed.far.end)
+    assert heard == pytest.approx(heard_then, abs=0.001)
+    assert [(c.kind, c.heard_ms) for c in passed.changes] == [
+        (c.kind, c.heard_ms) for c in pushed.changes
+    ]
+
+
+def test_what_cannot_be_passed_on_as_it_is() -> None:
+    playout = make(WHOLE, Marks.RETURNED)
+    live, other = playout.begin(live=True), playout.begin(live=True)
+    frame = letters(0.02)
+    assert not playout.pass_on(live, frame, 0.0)  # the first: its beginning is to be told of
+    playout.push(live, frame)
+    playout.due(0.0)
+    assert playout.pass_on(live, frame, 0.02)
+    assert not playout.pass_on(live, frame + frame, 0.04)  # no whole message
+    assert not playout.pass_on(other, frame, 0.04)  # not its turn
+    assert not playout.pass_on(live, frame, 1.1)  # a mark is due
+    playout.push(live, frame[:80])
+    assert not playout.pass_on(live, frame, 0.06)  # something waits before it
+    playout.end(live)
+    assert not playout.pass_on(live, frame, 0.08)  # to be told that it has ended
+
+
+def test_half_samples_and_what_is_too_long_are_not_passed_on() -> None:
+    playout = make(LOOSE, audio=L16_16K)
+    live = playout.begin(live=True)
+    playout.push(live, bytes(640))
+    playout.due(0.0)
+    assert not playout.pass_on(live, bytes(641), 0.02)
+    assert not playout.pass_on(live, bytes(32 * 201), 0.02)
+    assert playout.pass_on(live, bytes(32 * 200), 0.02)
 
 
 def test_unknown_double_and_cleared_marks_mean_nothing() -> None:

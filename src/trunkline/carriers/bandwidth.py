@@ -141,6 +141,8 @@ _TO_BANDWIDTH: Final[Shapes[_PlayAudio]] = Shapes(_PlayAudio, "eventType")
 class BotEnd(Stream[FromCaller, ToCaller]):
     """Our server's end; ``audio`` is what ours goes out as."""
 
+    __slots__ = ("_audio", "_play")
+
     def __init__(self, audio: AudioFormat) -> None:
         super().__init__()
         self._audio = audio

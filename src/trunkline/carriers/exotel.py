@@ -161,6 +161,8 @@ def _audio(told: Any, asked: AudioFormat) -> AudioFormat:
 class BotEnd(Stream[FromCaller, ToCaller]):
     """Our server's end; ``audio`` is what was asked for, should the stream not say."""
 
+    __slots__ = ("_audio", "_ids", "_media", "_numbers")
+
     def __init__(self, audio: AudioFormat) -> None:
         super().__init__()
         self._audio = audio

@@ -176,6 +176,8 @@ _TO_PLIVO: Final[Shapes[_ToPlivo]] = Shapes(_ToPlivo, "event")
 class BotEnd(Stream[FromCaller, ToCaller]):
     """Our server's end; ``audio`` is what ours goes out as."""
 
+    __slots__ = ("_audio", "_id", "_play")
+
     def __init__(self, audio: AudioFormat) -> None:
         super().__init__()
         self._audio = audio

@@ -157,6 +157,8 @@ def _check(media: _MediaBody, audio: AudioFormat) -> None:
 class BotEnd(Stream[FromCaller, ToCaller]):
     """Our server's end; ``audio`` is the codec and rate of the answer, both ways."""
 
+    __slots__ = ("_audio", "_clears", "_kind", "_play", "_rate", "_sample_bytes", "_stream_id")
+
     def __init__(self, audio: AudioFormat) -> None:
         super().__init__()
         self._audio = audio

@@ -141,6 +141,8 @@ def _parameters(told: Any) -> dict[str, str]:
 class BotEnd(Stream[events.FromCaller, events.ToCaller]):
     """Our server's end; ``audio`` is what ours goes out as."""
 
+    __slots__ = ("_audio", "_chunks")
+
     def __init__(self, audio: AudioFormat) -> None:
         super().__init__()
         self._audio = audio

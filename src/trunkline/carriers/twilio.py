@@ -136,6 +136,8 @@ _TO_TWILIO: Final[Shapes[_ToTwilio]] = Shapes(_ToTwilio, "event")
 class BotEnd(Stream[FromCaller, ToCaller]):
     """Our server's end."""
 
+    __slots__ = ("_media", "_sid")
+
     def __init__(self) -> None:
         super().__init__()
         self._sid: str | None = None

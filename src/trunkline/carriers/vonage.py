@@ -133,6 +133,8 @@ _TO_VONAGE: Final[Shapes[_NotifyUs]] = Shapes(_NotifyUs, "action")
 class BotEnd(Stream[FromCaller, ToCaller]):
     """Our server's end. The rate is the one that the first message tells."""
 
+    __slots__ = ("_frame",)
+
     def __init__(self) -> None:
         super().__init__()
         self._frame = 0

@@ -131,6 +131,8 @@ _TO_WAVIX: Final[Shapes[_ToWavix]] = Shapes(_ToWavix, "event")
 class BotEnd(Stream[FromCaller, ToCaller]):
     """Our server's end."""
 
+    __slots__ = ("_media", "_stream_id")
+
     def __init__(self) -> None:
         super().__init__()
         self._stream_id: str | None = None

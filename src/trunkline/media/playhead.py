@@ -36,6 +36,11 @@ class Playhead:
     played, ``ends`` when what was sent will have been played by the send clock.
     """
 
+    __slots__ = (
+        "_burst_at", "_burst_from", "_ended_before", "_heard_before", "_pending", "_quickest",
+        "_rate", "_trip", "ends", "reached", "sent",
+    )  # fmt: skip
+
     def __init__(self, bytes_per_second: int) -> None:
         self.sent = 0
         self.reached = 0
@@ -43,7 +48,7 @@ class Playhead:
         self._rate = bytes_per_second
         self._burst_from = 0
         self._burst_at = -inf
-        self._heard_before = 0.0  # when the burst began, and the end of the one before
+        self._heard_before: float = 0  # when the burst began, and the end of the one before
         self._ended_before = -inf
         self._pending: dict[str, tuple[int, float]] = {}  # name -> position, when it is played
         self._trip = 0.0
@@ -51,11 +56,15 @@ class Playhead:
 
     def add(self, size: int, now: float) -> None:
         """``size`` bytes were sent. Where the far end had run dry, it begins anew."""
-        if now >= self.ends:
-            self._heard_before, self._ended_before = self.heard(now), self.ends
+        ended = self.ends
+        if now >= ended:
+            all_heard = not self._pending and now >= ended + self._trip
+            self._heard_before = self.sent if all_heard else self.heard(now)
+            self._ended_before = ended
             self._burst_at, self._burst_from = now, self.sent
             # What held the last burst up is over; the way there and back is not.
-            self._trip = min(self._trip, self._quickest)
+            if self._trip > self._quickest:
+                self._trip = self._quickest
         self.sent += size
         # From the burst's beginning, not from the last end: nothing adds up, nothing drifts.
         self.ends = self._burst_at + (self.sent - self._burst_from) / self._rate

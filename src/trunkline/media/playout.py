@@ -40,6 +40,7 @@ _RELAX = 0.01  # the lead returns by 10 ms a second, too slowly to be heard or t
 _LOW = 0.04  # with less than this to play, a message leaves unfilled
 _LARGEST_MS = 200  # of one message, when much is overdue
 _MARK_EVERY = 0.2
+_MARK_EVERY_LIVE = 1.0  # a live source is not taken up again where it was heard to
 
 
 class ChangeKind(StrEnum):
@@ -75,6 +76,13 @@ class Playout:
             is less work.
     """
 
+    __slots__ = (
+        "__weakref__", "_asked_at", "_audio", "_can_clear", "_changed_at", "_changes",
+        "_expected", "_full", "_largest", "_lead", "_lead_least", "_lead_most", "_mark_at",
+        "_marked", "_number", "_playhead", "_sample_bytes", "_sending", "_together", "_unsettled",
+        "_whole",
+    )  # fmt: skip
+
     def __init__(
         self,
         audio: AudioFormat,
@@ -91,7 +99,6 @@ class Playout:
         self._full = audio.bytes_in(rule.ms)
         self._largest = max(1, audio.bytes_in(_LARGEST_MS) // self._full) * self._full
         self._marked = marks is not Marks.NONE
-        self._mark_every = int(audio.bytes_per_second * _MARK_EVERY)
         self._can_clear = can_clear
         self._together = 1 if rule.whole or not can_clear else together
         self._lead_most = rule.max_lead_ms / 1000 if can_clear else _LEAD_UNCLEARED
@@ -131,6 +138,28 @@ class Playout:
             raise ValueError(f"{len(audio)} bytes are not whole samples of {self._audio}")
         if audio:
             passage.add(audio)
+        return True
+
+    def pass_on(self, passage: Passage, audio: bytes, now: float) -> bool:
+        """Count live audio as sent, where it may leave at once and as it is: then send it.
+
+        False where more is to be done, such as a mark: push it, and ask ``due``. This is what
+        most messages of a live source come to, at a fraction of the price.
+        """
+        size, playhead = len(audio), self._playhead
+        if passage.ended or not passage.sent or passage.pushed != passage.sent:
+            return False
+        if self._sending[0] is not passage or size > self._largest:
+            return False
+        if (self._whole and size != self._full) or size % self._sample_bytes:
+            return False
+        if self._marked:
+            if now >= self._mark_at + _MARK_EVERY_LIVE:
+                return False
+            passage.unmarked += size
+        playhead.add(size, now)
+        passage.pushed = passage.sent = passage.sent + size
+        passage.ends = playhead.ends
         return True
 
     def end(self, passage: Passage) -> None:
@@ -262,8 +291,9 @@ class Playout:
         if not passage.sent:
             passage.begins = playhead.sent
             passage.starts = max(now, playhead.ends)
+        every = _MARK_EVERY_LIVE if passage.live else _MARK_EVERY
         # Playout begins: a mark soon after tells when it really did.
-        begins = self._marked and now >= max(playhead.ends, self._mark_at + _MARK_EVERY)
+        begins = self._marked and now >= max(playhead.ends, self._mark_at + every)
         payload = passage.take(self._full if begins else self._message_size(passage, now))
         padding = 0
         if self._whole and len(payload) < self._full:
@@ -274,7 +304,7 @@ class Playout:
         out.append(Audio(payload))
         if self._marked:
             passage.unmarked += len(payload)
-            if begins or passage.unmarked >= self._mark_every:
+            if begins or passage.unmarked >= every * self._audio.bytes_per_second:
                 self._mark(passage, now, out)
 
     def _message_size(self, passage: Passage, now: float) -> int:

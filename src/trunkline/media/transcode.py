@@ -23,6 +23,8 @@ class Transcoder:
         ValueError: there is no conversion between the two rates.
     """
 
+    __slots__ = ("_half", "_resampler", "_table", "identity", "source", "target")
+
     def __init__(self, source: AudioFormat, target: AudioFormat) -> None:
         self.source = source
         self.target = target

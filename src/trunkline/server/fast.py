@@ -61,6 +61,11 @@ class FastSocket(WSListener):
         max_message: bytes; a longer message closes the socket with 1009.
     """
 
+    __slots__ = (
+        "_changed", "_closed", "_inbox", "_loop", "_max_message", "_opened", "_parts",
+        "_parts_kind", "_sink", "_transport", "_writable",
+    )  # fmt: skip
+
     def __init__(self, opened: Callable[[FastSocket], None], max_message: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._opened = opened
