@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import uvloop
 
 from trunkline.sim.load.calls import Calls
-from trunkline.sim.load.figures import Figures
+from trunkline.sim.load.figures import Figures, Live
 from trunkline.sim.load.plan import Plan, planned
 from trunkline.sim.load.proc import usage
 from trunkline.sim.load.wheel import Wheel
@@ -204,24 +204,18 @@ class Callers:
 
     def __init__(self, plan: Plan, stack: AsyncExitStack) -> None:
         self.server: Server | None = None
-        self.figures = Figures()
+        self.live = Live()
         self.plan = plan
         self._stack = stack
         self._tasks: set[asyncio.Task[None]] = set()
-        self._wheel = Wheel(self._late, self._left_out)
+        self._wheel = Wheel(self.live)
         self._calls: Calls | None = None
         self._hang_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def _late(self, ms: float) -> None:
-        self.figures.own.add(ms)
-
-    def _left_out(self, turns: int) -> None:
-        self.figures.frames_skipped += turns
 
     async def rest(self) -> str:
         """Serve the carrier's REST API, and say where."""
         network = await self._stack.enter_async_context(RealNetwork())
-        self._calls = Calls(self.plan, network, self._wheel, lambda: self.figures)
+        self._calls = Calls(self.plan, network, self._wheel, self.live)
         self._stack.push_async_callback(self._calls.aclose)
         return await self._stack.enter_async_context(serve(platform_app(self._calls.exchange)))
 
@@ -248,12 +242,12 @@ class Callers:
     async def window(self, seconds: float) -> Window:
         """What callers get for so long."""
         assert self._calls is not None and self.server is not None
-        self.figures = Figures()
+        self.live.take()
         cpu, own, begun = self.server.cpu_s(), time.process_time(), time.perf_counter()
         await asyncio.sleep(seconds)
         passed = time.perf_counter() - begun
         cpu, own = self.server.cpu_s() - cpu, time.process_time() - own
-        figures, self.figures = self.figures, Figures()
+        figures = self.live.take()
         p50, p99 = figures.lateness.quantiles((0.5, 0.99))
         back = figures.frames_back + figures.beeps_back * 50
         calls = self._calls.up

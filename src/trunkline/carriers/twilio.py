@@ -40,7 +40,7 @@ from ..errors import BadSignature, LocalProtocolError, RemoteProtocolError, Unsu
 from ..events import Audio, CallInfo, CallState, Extra, FromCaller, Notice, Started, ToCaller, Why
 from ..media.formats import PCMU_8K, AudioFormat
 from ..web import Flow, Request, Response, element
-from ..wire import Numbers, read_key
+from ..wire import Numbers, base64_text, read_key
 
 __all__ = ["BotEnd", "CarrierEnd", "Twilio"]
 
@@ -201,6 +201,8 @@ class BotEnd(Stream[FromCaller, ToCaller]):
 class CarrierEnd(Stream[ToCaller, FromCaller]):
     """Twilio's end, for the simulator."""
 
+    __slots__ = ("_numbers", "_sid", "_started")
+
     def __init__(self) -> None:
         super().__init__()
         self._started: Started | None = None
@@ -213,9 +215,9 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
             raise RemoteProtocolError("31951: an unknown event, or one before start")
         if said.streamSid != self._started.stream_id:
             raise RemoteProtocolError("31951: another stream's streamSid, or none")
+        if isinstance(said, _Media):
+            return (Audio(said.media.payload, -1, PCMU_8K),)
         match said:
-            case _Media():
-                return (Audio(said.media.payload, format=PCMU_8K),)
             case _Mark():
                 return (events.Mark(said.mark.name),)
             case _:
@@ -230,9 +232,10 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
             return
         if self._started is None:
             raise LocalProtocolError("a stream begins with Started")
+        if isinstance(event, Audio):
+            self._queue.append(self._media(event))
+            return
         match event:
-            case Audio():
-                self._queue.append(self._media(event))
             case events.Digit():
                 self._say("dtmf", dtmf={"track": "inbound_track", "digit": event.digit})
             case events.Mark():
@@ -248,7 +251,7 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
         return (
             f'{{"event":"media","sequenceNumber":"{self._numbers.message()}",'
             f'"streamSid":{self._sid},"media":{{"track":"inbound","chunk":"{chunk}",'
-            f'"timestamp":"{at}","payload":"{b64encode_as_string(event.payload)}"}}}}'
+            f'"timestamp":"{at}","payload":"{base64_text(event.payload)}"}}}}'
         )
 
     def _say(self, kind: str, **fields: Any) -> None:

@@ -57,6 +57,8 @@ class Media(ABC):
     the socket is, and says with which code.
     """
 
+    __slots__ = ()
+
     complaints: list[str]
     closed: asyncio.Future[SocketClosed]
 

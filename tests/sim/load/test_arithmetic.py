@@ -15,7 +15,7 @@ from trunkline.media.g711 import decode, encode
 from trunkline.media.transcode import Transcoder
 from trunkline.sim.buffer import PlayoutBuffer
 from trunkline.sim.load.figures import Figures, Second
-from trunkline.sim.load.histogram import Histogram, lower_edge, upper_edge
+from trunkline.sim.load.histogram import Histogram, Times, lower_edge, upper_edge
 from trunkline.sim.load.pattern import BEEP_EVERY, BeepFinder, NumberFinder, Pattern
 from trunkline.sim.load.playout import Playout
 from trunkline.sim.load.proc import Usage
@@ -64,6 +64,20 @@ def test_merging_is_counting_together(one, other):
     merged = histogram(one)
     merged.merge(histogram(other))
     assert merged == histogram(one + other)
+
+
+@given(st.lists(st.one_of(st.floats(-1, 60), st.floats(0, 10**6), st.just(math.inf))))
+@settings(deadline=None)
+def test_times_are_counted_later_as_they_are_at_once(taken):
+    times, later = Times(), Histogram()
+    for ms in taken[::2]:
+        times.add(ms)
+    times.count_into(later)
+    for ms in taken[1::2]:
+        times.add(ms)
+    times.count_into(later)
+    times.count_into(later)
+    assert later == histogram(taken)
 
 
 @given(st.integers(0, 20_398))
@@ -153,7 +167,7 @@ def test_marks_come_back_when_reached_and_a_clear_hands_out_the_rest():
 
 
 def stream(pattern, count, first=0):
-    return b"".join(pattern.frame(number) for number in range(first, first + count))
+    return b"".join(pattern.frames[number] for number in range(first, first + count))
 
 
 @pytest.mark.parametrize("audio", FORMATS, ids=str)
@@ -174,7 +188,7 @@ def test_every_frame_is_found_once_however_the_audio_is_cut(audio, cuts, first):
 def test_numbers_survive_decoding_and_encoding(audio):
     pattern, rng = Pattern(audio), random.Random(2)
     for number in [0, BEEP_EVERY - 1, *(rng.randrange(32_768) for _ in range(300))]:
-        again = encode(decode(pattern.frame(number), audio.encoding), audio.encoding)
+        again = encode(decode(pattern.frames[number], audio.encoding), audio.encoding)
         assert NumberFinder(pattern).find(again) == [(number, 0)]
 
 
@@ -195,7 +209,7 @@ def test_a_beep_is_found_where_it_is_even_resampled(audio, rate):
     back = Transcoder(there.target, audio)
     finder, found, at = BeepFinder(audio), [], 0.0
     for number in range(3 * BEEP_EVERY + 5):
-        piece = back.push(there.push(pattern.frame(number)))
+        piece = back.push(there.push(pattern.frames[number]))
         if (offset := finder.find(piece)) is not None:
             found.append(at + offset)
         at += audio.ms_in(len(piece))

@@ -5,7 +5,7 @@ import pytest
 from trunkline.media.formats import L16_8K, PCMU_8K
 from trunkline.media.transcode import Transcoder
 from trunkline.sim.load.callers import EchoCaller, InterruptingCaller, TalkingCaller, caller, voice
-from trunkline.sim.load.figures import Figures
+from trunkline.sim.load.figures import Live
 from trunkline.sim.load.pattern import Pattern
 from trunkline.sim.load.plan import Scenario
 from trunkline.sim.load.playout import Playout
@@ -17,10 +17,14 @@ class Bench:
     """A caller, with figures and a buffer that holds nothing back."""
 
     def __init__(self, make):
-        self.figures = Figures()
+        self.live = Live()
         self.playout = Playout(0)
         self.caller = make(self)
         self.now = 100.0
+
+    @property
+    def figures(self):
+        return self.live.settle()
 
     def hear(self, audio, now, audio_format=PCMU_8K):
         begins = self.playout.add(audio_format.ms_in(len(audio)) / 1000, now)
@@ -35,9 +39,9 @@ class Bench:
         return frame
 
 
-def echo_bench(heard=PCMU_8K):
+def echo_bench(heard=PCMU_8K, first=0):
     return Bench(
-        lambda bench: EchoCaller(bench.playout, lambda: bench.figures, Pattern(PCMU_8K), heard)
+        lambda bench: EchoCaller(bench.playout, bench.live, Pattern(PCMU_8K), heard, first)
     )
 
 
@@ -76,6 +80,25 @@ def test_what_is_lost_and_what_comes_twice_is_counted():
     assert bench.figures.frames_back == 17
 
 
+@pytest.mark.parametrize("first", [0, 40_000_000])
+@pytest.mark.parametrize("cut", [1, 5, 80, 159])
+def test_however_it_is_cut_in_between_an_echo_is_measured_and_nothing_lost(cut, first):
+    """Whole frames are recognized as they are, others by their numbers: one after the other."""
+    bench = echo_bench(first=first)
+    for number in range(60):
+        frame = bench.turn()
+        if number % 3 == 1:
+            bench.hear(frame[:cut], bench.now + 0.002)
+            bench.hear(frame[cut:], bench.now + 0.002)
+        else:
+            bench.hear(frame, bench.now + 0.002)
+    assert (bench.figures.frames_back, bench.figures.frames_lost) == (60, 0)
+    assert bench.figures.frames_repeated == 0
+    ahead = 20.0 * cut / 160  # the second piece comes with the first, and lasts less
+    assert bench.figures.lateness.quantile(0.5) == pytest.approx(2, abs=0.011)
+    assert 2 - ahead - 0.011 <= bench.figures.lateness.quantile(0) <= 2.011
+
+
 def test_what_comes_back_after_ten_seconds_is_an_error():
     bench = echo_bench()
     old = bench.turn()
@@ -108,11 +131,7 @@ def test_resampled_or_in_another_encoding_it_is_measured_by_beeps(same):
 
 def interrupting(press=None):
     words = (b"word",) * 10
-    return Bench(
-        lambda bench: InterruptingCaller(
-            bench.playout, SILENCE, lambda: bench.figures, words, press
-        )
-    )
+    return Bench(lambda bench: InterruptingCaller(bench.playout, SILENCE, bench.live, words, press))
 
 
 def test_a_barge_in_is_timed_from_the_first_sound_to_the_clear():
@@ -169,7 +188,7 @@ def test_every_scenario_has_a_caller_whose_frames_last_20_ms(scenario):
         who = caller(
             scenario,
             Playout(0),
-            Figures,
+            Live(),
             inbound=audio,
             outbound=audio,
             pattern=Pattern(audio),

@@ -7,6 +7,7 @@ and the time; sockets and carriers it does not know.
 from __future__ import annotations
 
 import math
+import random
 from array import array
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -17,8 +18,8 @@ from ...media.transcode import convert
 from ..ear import VOICE_RMS
 from ..people import clips
 from ..stream import FRAME_MS
-from .figures import Figures
-from .pattern import BeepFinder, NumberFinder, Pattern
+from .figures import Live
+from .pattern import BEEP_EVERY, BeepFinder, NumberFinder, Pattern
 from .plan import Scenario
 from .playout import Playout
 
@@ -35,6 +36,8 @@ _TURN_S = 1.0
 _PATIENCE_S = 5.0
 # A pause shorter than this is within speech.
 _BREATH_S = 0.2
+# Calls are so many frames out of step with each other, or a multiple of that.
+_STEP = 10
 # How long a caller listens before talking over the bot.
 _LISTEN_S = 1.0
 # Without a clear, the bot has stopped when it has been silent so long.
@@ -45,6 +48,8 @@ _GIVE_UP_S = 5.0
 
 class Caller:
     """Says nothing, and listens. The scenario of short calls, and what the others rest on."""
+
+    __slots__ = ("playout", "silence")
 
     def __init__(self, playout: Playout, silence: bytes) -> None:
         self.playout = playout
@@ -67,71 +72,106 @@ class EchoCaller(Caller):
     Args:
         pattern: makes the frames.
         heard: the encoding that comes back; frames have numbers only where it is the same.
+        first: the number of its first frame.
     """
 
+    __slots__ = (
+        "_back",
+        "_beeps",
+        "_bytes_per_second",
+        "_first",
+        "_frames",
+        "_lag",
+        "_lateness",
+        "_live",
+        "_next",
+        "_numbered",
+        "_numbers",
+        "_pattern",
+        "_sent_at",
+        "_unnumbered_ms",
+        "sent",
+    )
+
     def __init__(
-        self, playout: Playout, figures: Callable[[], Figures], pattern: Pattern, heard: AudioFormat
+        self, playout: Playout, live: Live, pattern: Pattern, heard: AudioFormat, first: int = 0
     ) -> None:
         super().__init__(playout, b"")
-        self.sent = 0
-        self._figures = figures
+        self.sent = self._first = first
+        self._live = live
+        self._lateness = live.lateness.add
+        self._lag = live.lag.add
         self._pattern = pattern
+        self._frames = pattern.frames
         self._bytes_per_second = heard.bytes_per_second
         self._numbers = NumberFinder(pattern) if heard == pattern.audio else None
         self._beeps = BeepFinder(heard)
         self._numbered = False
         self._unnumbered_ms = 0.0
         self._sent_at = array("d", bytes(8 * _REMEMBERED))
-        self._back = -1
+        self._back = first - 1
+        self._next: bytes | None = None
 
     def frame(self, now: float) -> bytes:
         number = self.sent
         self._sent_at[number % _REMEMBERED] = now
         self.sent = number + 1
-        return self._pattern.frame(number)
+        return self._frames[number]
 
     def hear(self, audio: bytes, now: float, begins: float) -> None:
-        if self._numbers is not None:
-            for spelt, at in self._numbers.find(audio):
-                self._came_back(spelt, at / self._bytes_per_second, now, begins)
-                self._numbered = True
-            if self._numbered:
-                return
-            self._unnumbered_ms += len(audio) / self._bytes_per_second * _S
-            if self._unnumbered_ms < _NO_NUMBERS_MS:
-                return
+        number = self._back + 1
+        # Nearly always it is the very frame that is to come next: no need to look for its number.
+        if audio == self._next and 0 < self.sent - number <= _REMEMBERED:
+            self._back = number
+            self._next = self._frames[number + 1]
+            self._live.figures.frames_back += 1
+            sent_at = self._sent_at[number % _REMEMBERED]
+            self._lateness((now - sent_at) * _S)
+            self._lag((begins - sent_at) * _S)
+        elif self._numbers is None or not self._found_numbers(self._numbers, audio, now, begins):
+            at = self._beeps.find(audio)
+            if at is not None:
+                self._beep_came_back(at / _S, now, begins)
+
+    def _found_numbers(self, finder: NumberFinder, audio: bytes, now: float, begins: float) -> bool:
+        """Whether frames have numbers, as far as is known."""
+        for spelt, at in finder.find(audio):
+            self._came_back(spelt, at / self._bytes_per_second, now, begins)
+            self._numbered = True
+        if self._numbered:
+            self._next = None if finder.holds else self._frames[self._back + 1]
+            return True
+        self._unnumbered_ms += len(audio) / self._bytes_per_second * _S
+        if self._unnumbered_ms >= _NO_NUMBERS_MS:
             self._numbers = None
-        at = self._beeps.find(audio)
-        if at is not None:
-            self._beep_came_back(at / _S, now, begins)
+        return self._numbers is not None
 
     def _came_back(self, spelt: int, offset: float, now: float, begins: float) -> None:
-        figures = self._figures()
+        figures = self._live.figures
         number = self._pattern.latest(spelt, self.sent - 1)
         missed = number - self._back - 1
         if missed < 0:
             figures.frames_repeated += 1
             return
         # What was said before the first frame came back was said to a bot not yet there.
-        figures.frames_lost += missed if self._back >= 0 else 0
+        figures.frames_lost += missed if self._numbered else 0
         self._back = number
         if self.sent - number > _REMEMBERED:
             figures.error("echo", "a frame came back after more than ten seconds")
             return
         figures.frames_back += 1
         sent_at = self._sent_at[number % _REMEMBERED]
-        figures.lateness.add((now + offset - sent_at) * _S)
-        figures.lag.add((begins + offset - sent_at) * _S)
+        self._lateness((now + offset - sent_at) * _S)
+        self._lag((begins + offset - sent_at) * _S)
 
     def _beep_came_back(self, offset: float, now: float, begins: float) -> None:
         number = self._pattern.latest_beep(self.sent - 1)
-        if number < 0:
+        if number < self._first:
             return
-        figures = self._figures()
-        figures.beeps_back += 1
+        self._live.figures.beeps_back += 1
         sent_at = self._sent_at[number % _REMEMBERED] + self._pattern.beep_after_ms / _S
-        figures.lateness.add((now + offset - sent_at) * _S)
-        figures.lag.add((begins + offset - sent_at) * _S)
+        self._lateness((now + offset - sent_at) * _S)
+        self._lag((begins + offset - sent_at) * _S)
 
 
 class TalkingCaller(Caller):
@@ -178,12 +218,12 @@ class InterruptingCaller(Caller):
         self,
         playout: Playout,
         silence: bytes,
-        figures: Callable[[], Figures],
+        live: Live,
         words: Sequence[bytes],
         press: Callable[[], None] | None,
     ) -> None:
         super().__init__(playout, silence)
-        self._figures = figures
+        self._live = live
         self._words = words if press is None else ()
         self._press = press
         self._next = len(self._words)
@@ -215,7 +255,7 @@ class InterruptingCaller(Caller):
         if now - self.playout.ends >= _SILENT_S:
             self._stopped(max(began, self.playout.ends))
         elif now - began > _GIVE_UP_S:
-            self._figures().error("barge-in", "the bot spoke on for 5 s while the caller spoke")
+            self._live.figures.error("barge-in", "the bot spoke on for 5 s while the caller spoke")
             self._over()
 
     def cleared(self, now: float) -> None:
@@ -223,12 +263,22 @@ class InterruptingCaller(Caller):
             self._stopped(now)
 
     def _stopped(self, at: float) -> None:
-        self._figures().stop.add((at - (self._began or 0.0)) * _S)
+        self._live.figures.stop.add((at - (self._began or 0.0)) * _S)
         self._over()
 
     def _over(self) -> None:
         self._began = None
         self._speaks_since = math.inf
+
+
+def _first_number(now: float) -> int:
+    """With which number a call that begins ``now`` begins.
+
+    Frames are counted from the machine's start, so that calls which have their turns together say
+    the same, and what one message is made of is still there for the next; but not all of
+    them in step, or they would all beep at once.
+    """
+    return int(now * _S / FRAME_MS) + random.randrange(0, BEEP_EVERY, _STEP)
 
 
 @cache
@@ -245,7 +295,7 @@ def voice(audio: AudioFormat) -> tuple[bytes, ...]:
 def caller(
     scenario: Scenario,
     playout: Playout,
-    figures: Callable[[], Figures],
+    live: Live,
     *,
     inbound: AudioFormat,
     outbound: AudioFormat,
@@ -256,9 +306,9 @@ def caller(
     """Who makes a call of that scenario; arguments as for the classes."""
     silence = inbound.silence * (inbound.bytes_in(FRAME_MS) // inbound.sample_bytes)
     if scenario is Scenario.ECHO:
-        return EchoCaller(playout, figures, pattern, outbound)
+        return EchoCaller(playout, live, pattern, outbound, _first_number(now))
     if scenario is Scenario.TALK:
         return TalkingCaller(playout, silence, voice(inbound), now)
     if scenario is Scenario.BARGEIN:
-        return InterruptingCaller(playout, silence, figures, voice(inbound), press)
+        return InterruptingCaller(playout, silence, live, voice(inbound), press)
     return Caller(playout, silence)

@@ -23,7 +23,7 @@ from ..network import Network, NotConnected
 from ..record import Kind
 from .callers import caller
 from .fast_socket import connect
-from .figures import Figures
+from .figures import Live
 from .media import LoadMedia
 from .pattern import Pattern
 from .plan import Plan, Scenario
@@ -53,19 +53,17 @@ class Calls:
         plan: what is asked for.
         network: how webhooks get to the server.
         wheel: paces the streams.
-        figures: what is counted in, now.
+        live: what is counted in.
 
     ``up`` is how many streams are open.
     """
 
-    def __init__(
-        self, plan: Plan, network: Network, wheel: Wheel, figures: Callable[[], Figures]
-    ) -> None:
+    def __init__(self, plan: Plan, network: Network, wheel: Wheel, live: Live) -> None:
         kind = carriers.get(plan.carrier)
         self.up = 0
         self._plan = plan
         self._wheel = wheel
-        self._figures = figures
+        self._live = live
         self._inbound = AudioFormat.parse(plan.inbound)
         self._outbound = AudioFormat.parse(plan.outbound)
         self._pattern = Pattern(self._inbound)
@@ -85,9 +83,9 @@ class Calls:
 
     async def hold(self, hang_up: asyncio.Future[None]) -> None:
         """One call, from its beginning until ``hang_up`` is done, or somebody else ends it."""
-        self._figures().dialled += 1
+        self._live.figures.dialled += 1
         trouble, example = await (self._direct if self._plan.direct else self._by_webhook)(hang_up)
-        figures = self._figures()
+        figures = self._live.figures
         if trouble:
             figures.failed += 1
             figures.error(trouble, example)
@@ -129,8 +127,8 @@ class Calls:
         media = await self._open(upgrade, started, line.press)
         dialled_at = self._dialled_at.pop(line.info.call_id, None)
         if dialled_at is not None:  # else it is the call's second stream
-            self._figures().setup.add((media.opened - dialled_at) * 1000)
-            self._figures().started += 1
+            self._live.figures.setup.add((media.opened - dialled_at) * 1000)
+            self._live.figures.started += 1
         self._media[line.info.call_id].append(media)
         return media
 
@@ -156,8 +154,8 @@ class Calls:
             media = await self._open(upgrade, started, None)
         except (NotConnected, TimeoutError) as error:
             return "refused", str(error)
-        self._figures().setup.add((media.opened - dialled_at) * 1000)
-        self._figures().started += 1
+        self._live.figures.setup.add((media.opened - dialled_at) * 1000)
+        self._live.figures.started += 1
         await asyncio.wait([media.closed, hang_up], return_when=asyncio.FIRST_COMPLETED)
         await media.close("the caller hung up")
         if media.left:
@@ -187,12 +185,12 @@ class Calls:
             socket,
             started,
             wheel=self._wheel,
-            figures=self._figures,
+            live=self._live,
             playout=playout,
             caller=caller(
                 self._plan.scenario,
                 playout,
-                self._figures,
+                self._live,
                 inbound=started.inbound,
                 outbound=started.outbound,
                 pattern=self._pattern,
@@ -208,7 +206,7 @@ class Calls:
         self.up -= 1
 
     def _ended_by_server(self, media: list[LoadMedia], how: str) -> tuple[str, str]:
-        self._figures().ended_by_server += 1
+        self._live.figures.ended_by_server += 1
         if self._plan.scenario in _BOT_MAY_END:
             return self._heard(media)
         return "ended early", f"the server ended the call before the caller did: {how}"

@@ -44,6 +44,8 @@ class FastSocket(WSListener):
     ``paused``: the server does not read what it is sent.
     """
 
+    __slots__ = ("_parts", "_text", "_told", "_transport", "_waiting", "closed", "paused", "take")
+
     def __init__(self) -> None:
         self.take: Callable[[str | bytes], None] = self._early
         self.closed: asyncio.Future[SocketClosed] = asyncio.get_running_loop().create_future()
@@ -63,12 +65,8 @@ class FastSocket(WSListener):
 
     def send(self, message: str | bytes) -> None:
         """Send one message, if the socket is open."""
-        if self._transport is None:
-            return
-        if isinstance(message, str):
-            self._transport.send(_TEXT, message.encode())
-        else:
-            self._transport.send(_BINARY, message)
+        if self._transport is not None:
+            self._transport.send(_TEXT if isinstance(message, str) else _BINARY, message)
 
     async def close(self) -> None:
         """Close the socket as the protocol has it; a server that does not answer is left."""

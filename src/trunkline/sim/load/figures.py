@@ -8,9 +8,9 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from ..stream import FRAME_MS
-from .histogram import Histogram
+from .histogram import Histogram, Times
 
-__all__ = ["Figures", "Ready", "Second"]
+__all__ = ["Figures", "Live", "Ready", "Second"]
 
 
 class Figures(Struct):
@@ -73,6 +73,36 @@ class Figures(Struct):
                     self.errors[kind] = self.errors.get(kind, 0) + count
             else:
                 setattr(self, name, mine + theirs)
+
+
+class Live:
+    """What is being counted in now. It stays the same; the figures are taken from it.
+
+    ``figures`` are those of now, all but what comes with every frame: that is in ``lateness``,
+    ``lag`` and ``own`` until it is settled.
+    """
+
+    __slots__ = ("figures", "lag", "lateness", "own")
+
+    def __init__(self) -> None:
+        self.figures = Figures()
+        self.lateness = Times()
+        self.lag = Times()
+        self.own = Times()
+
+    def settle(self) -> Figures:
+        """The figures of now, with all that came."""
+        figures = self.figures
+        self.lateness.count_into(figures.lateness)
+        self.lag.count_into(figures.lag)
+        self.own.count_into(figures.own)
+        return figures
+
+    def take(self) -> Figures:
+        """The figures of now, with all that came; from here on others are counted in."""
+        figures = self.settle()
+        self.figures = Figures()
+        return figures
 
 
 class Ready(Struct, tag=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -28,6 +29,8 @@ BEEP_EVERY = 50
 _ANNOUNCE = (46, 4, 46)
 _DIGITS = range(8, 40)
 _NUMBERS = len(_DIGITS) ** 3
+# Frames that are kept, once made.
+_KEPT = 1024
 
 _BEEP_HZ = 1000
 _BEEP_LEVEL = 14_000
@@ -44,10 +47,26 @@ def _sample(magnitude: int, encoding: Encoding) -> bytes:
     return struct.pack("<h", magnitude * 40)
 
 
+class _Frames(dict[int, bytes]):
+    """Frames by number, made when they are first asked for, and kept for other calls."""
+
+    def __init__(self, make: Callable[[int], bytes]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, number: int) -> bytes:
+        if len(self) >= _KEPT:
+            self.clear()
+        frame = self[number] = self._make(number)
+        return frame
+
+
 class Pattern:
     """Makes the frames of one encoding; shared by all calls.
 
-    ``size`` is the bytes of a frame, ``beep_after_ms`` where in its frame a beep begins.
+    ``frames[number]`` is the frame of that number, 0 and up; the numbers spelt begin anew after
+    eleven minutes. ``size`` is the bytes of a frame, ``beep_after_ms`` where in its frame a beep
+    begins.
     """
 
     def __init__(self, audio: AudioFormat) -> None:
@@ -61,9 +80,9 @@ class Pattern:
         self.beep_after_ms = audio.ms_in(2 * len(self.announce))
         self._quiet = audio.silence * rest
         self._beep = encode(_tone(rest, audio.rate), audio.encoding)
+        self.frames: Mapping[int, bytes] = _Frames(self._frame)
 
-    def frame(self, number: int) -> bytes:
-        """The frame of that number, 0 and up; the numbers spelt begin anew after eleven minutes."""
+    def _frame(self, number: int) -> bytes:
         tail = self._beep if number % BEEP_EVERY == BEEP_EVERY - 1 else self._quiet
         return self.announce + self._spelt[number % _NUMBERS] + tail
 
@@ -84,7 +103,10 @@ def _tone(samples: int, rate: int) -> bytes:
 
 
 class NumberFinder:
-    """Finds frames by their numbers in one call's audio, however it is cut."""
+    """Finds frames by their numbers in one call's audio, however it is cut.
+
+    ``holds``: the last audio ended in what may be the beginning of a number.
+    """
 
     __slots__ = ("_announce", "_head", "_numbers", "_pattern", "_tail")
 
@@ -94,6 +116,10 @@ class NumberFinder:
         self._numbers = pattern.numbers
         self._head = len(pattern.announce)
         self._tail = b""
+
+    @property
+    def holds(self) -> bool:
+        return bool(self._tail)
 
     def find(self, audio: bytes) -> list[tuple[int, int]]:
         """The frames that begin in ``audio``, whole samples: their numbers, and at which byte.

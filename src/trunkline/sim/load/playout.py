@@ -23,10 +23,11 @@ class Playout:
         hold_ms: for how long the first audio after a silence is held back.
 
     ``gaps`` and ``gap_ms`` count the under-runs: silences below a second within speech. ``ends``
-    is when all that came so far will have been played.
+    is when all that came so far will have been played; what comes before then just follows it.
+    ``marks`` are those not reached yet, each with when it will be.
     """
 
-    __slots__ = ("_expecting", "_hold", "_marks", "ends", "gap_ms", "gaps")
+    __slots__ = ("_expecting", "_hold", "ends", "gap_ms", "gaps", "marks")
 
     def __init__(self, hold_ms: float) -> None:
         self.gaps = 0
@@ -34,7 +35,7 @@ class Playout:
         self.ends = -math.inf
         self._hold = hold_ms / 1000
         self._expecting = False
-        self._marks: deque[tuple[float, str]] = deque()
+        self.marks: deque[tuple[float, str]] = deque()
 
     def add(self, seconds: float, now: float) -> float:
         """So much audio came; returns when the caller hears its beginning."""
@@ -51,11 +52,11 @@ class Playout:
 
     def mark(self, name: str, now: float) -> None:
         """A mark came: it is reached when all audio before it has been played."""
-        self._marks.append((max(now, self.ends), name))
+        self.marks.append((max(now, self.ends), name))
 
     def reached(self, now: float) -> list[str]:
         """Names of the marks reached since this was last asked."""
-        marks = self._marks
+        marks = self.marks
         names: list[str] = []
         while marks and marks[0][0] <= now:
             names.append(marks.popleft()[1])
@@ -63,8 +64,8 @@ class Playout:
 
     def clear(self, now: float) -> list[str]:
         """Forget what was not played; returns the names of marks that were not reached."""
-        names = [name for _, name in self._marks]
-        self._marks.clear()
+        names = [name for _, name in self.marks]
+        self.marks.clear()
         self.ends = min(self.ends, now)
         self._expecting = False
         return names

@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import Protocol
 
 from ..stream import FRAME_MS
+from .figures import Live
 
 __all__ = ["SLOTS", "Turn", "Wheel", "slots_due"]
 
@@ -25,13 +26,15 @@ _PERIOD = FRAME_MS / 1000
 _STEP = _PERIOD / SLOTS
 # As far behind as this (200 ms), what is older than a period is left out.
 _FAR_BEHIND = 10 * SLOTS
+# After so many turns of slots (100 ms), what was taken down is counted: that takes no time then.
+_SETTLE = 5 * SLOTS
 
 
 class Turn(Protocol):
     """What has its turn every 20 ms."""
 
-    def turn(self) -> None:
-        """It is time."""
+    def turn(self, now: float) -> None:
+        """It is time: ``now``, on the wheel's clock."""
         ...
 
 
@@ -48,22 +51,15 @@ class Wheel:
     """Gives turns.
 
     Args:
-        late: is told by how many ms each call's turn came late.
-        left_out: is told how many turns were left out.
+        live: is told how late each call's turn came, and how many were left out.
         clock: seconds, finer than the loop's own.
     """
 
-    def __init__(
-        self,
-        late: Callable[[float], None],
-        left_out: Callable[[int], None],
-        clock: Callable[[], float] = perf_counter,
-    ) -> None:
+    def __init__(self, live: Live, clock: Callable[[], float] = perf_counter) -> None:
         self._loop = asyncio.get_running_loop()
         self._slots: list[list[Turn]] = [[] for _ in range(SLOTS)]
         self._slot_of: dict[Turn, list[Turn]] = {}
-        self._late = late
-        self._left_out = left_out
+        self._live = live
         self._clock = clock
         self._began = clock()
         self._done = 0
@@ -90,14 +86,19 @@ class Wheel:
         if len(turns) > _FAR_BEHIND:
             out, turns = turns[:-SLOTS], turns[-SLOTS:]
             self._done = turns.start
-            self._left_out(sum(len(self._slots[turn % SLOTS]) for turn in out))
+            skipped = sum(len(self._slots[turn % SLOTS]) for turn in out)
+            self._live.figures.frames_skipped += skipped
+        clock, late = self._clock, self._live.own.add
         for turn in turns[:SLOTS]:  # then what came in has its turn
             due = self._began + turn * _STEP
             self._done = turn + 1
             for call in tuple(self._slots[turn % SLOTS]):
-                self._late((self._clock() - due) * 1000)
-                call.turn()
-        behind = self._clock() - self._began - self._done * _STEP >= 0
+                now = clock()
+                late((now - due) * 1000)
+                call.turn(now)
+            if turn % _SETTLE == 0:
+                self._live.settle()
+        behind = clock() - self._began - self._done * _STEP >= 0
         # Timers tell milliseconds apart: one that is asked for less comes at once, and the loop
         # would spin until the next turn is due.
         self._timer = self._loop.call_later(0 if behind else _STEP, self._turn)

@@ -21,7 +21,7 @@ import msgspec
 from ..network import RealNetwork
 from ..platform_app import platform_app, serve
 from .calls import Calls
-from .figures import Figures, Ready, Second
+from .figures import Live, Ready, Second
 from .plan import Plan, Scenario
 from .wheel import Wheel
 
@@ -44,7 +44,7 @@ class Worker:
     """
 
     def __init__(self, plan: Plan, tell: Callable[[Ready | Second], None]) -> None:
-        self.figures = Figures()
+        self._live = Live()
         self._plan = plan
         self._tell = tell
         self._loop = asyncio.get_running_loop()
@@ -62,10 +62,10 @@ class Worker:
     async def run(self) -> None:
         """The whole test."""
         plan = self._plan
-        wheel = Wheel(self._late, self._left_out)
+        wheel = Wheel(self._live)
         async with AsyncExitStack() as stack:
             network = await stack.enter_async_context(RealNetwork(via=plan.via))
-            calls = Calls(plan, network, wheel, lambda: self.figures)
+            calls = Calls(plan, network, wheel, self._live)
             stack.push_async_callback(calls.aclose)
             rest_url = ""
             if not plan.direct:
@@ -81,12 +81,6 @@ class Worker:
             finally:
                 clock.cancel()
                 wheel.stop()
-
-    def _late(self, ms: float) -> None:
-        self.figures.own.add(ms)
-
-    def _left_out(self, turns: int) -> None:
-        self.figures.frames_skipped += turns
 
     # The two shapes of a test.
 
@@ -117,7 +111,8 @@ class Worker:
                 hang_up = self._begin(calls)
                 self._loop.call_later(random.uniform(*_SHORT_S), _settle, hang_up)
             else:
-                self.figures.error("held back", "as many calls as --calls allows were up already")
+                full = "as many calls as --calls allows were up already"
+                self._live.figures.error("held back", full)
             number += 1
         await self._hang_up_all()
 
@@ -162,7 +157,6 @@ class Worker:
 
     def _report(self, calls: Calls) -> None:
         calls.exchange.requests.clear()
-        figures, self.figures = self.figures, Figures()
         cpu, self._cpu = self._cpu, process_time()
         told_at, self._told_at = self._told_at, perf_counter()
         self._tell(
@@ -172,7 +166,7 @@ class Worker:
                 steady=self._steady,
                 wall=self._told_at - told_at,
                 cpu=self._cpu - cpu,
-                figures=figures,
+                figures=self._live.take(),
             )
         )
 
