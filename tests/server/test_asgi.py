@@ -85,6 +85,23 @@ def test_closing_takes_back_what_could_not_be_sent():
     assert run_virtual(main()) == ["websocket.close"]
 
 
+def test_who_waits_for_room_hears_that_the_socket_was_closed():
+    async def main():
+        server = Server()
+        socket = server.socket()
+        server.room.clear()
+        assert not socket.write("a")
+        asyncio.get_running_loop().call_later(1, server.room.set)
+        waiting = asyncio.create_task(socket.drained())
+        await asyncio.sleep(0)
+        await socket.close(1000)
+        with pytest.raises(SocketClosed, match="1000"):
+            await waiting
+        return server.taken
+
+    assert run_virtual(main()) == ["websocket.close"]
+
+
 def test_delivers_until_the_end():
     async def main():
         server = Server(

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from trunkline.server.eager import eagerly
+from trunkline.server.eager import at_once, eagerly
 from trunkline.sim.clock import run_virtual
 
 
@@ -22,6 +22,28 @@ def test_what_waits_for_nothing_is_done_at_once():
         return good.result(), len(asyncio.all_tasks())
 
     assert run_virtual(main()) == ("yes", 1)
+
+
+def test_what_waits_for_nothing_leaves_nothing_to_wait_for():
+    async def work(steps, fails=False):
+        steps.append("begun")
+        if fails:
+            raise OSError("no")
+        if len(steps) > 1:
+            await asyncio.sleep(1)
+            steps.append("done")
+
+    async def main():
+        steps = []
+        assert at_once(work(steps)) is None
+        with pytest.raises(OSError, match="no"):
+            at_once(work([], fails=True))
+        rest = at_once(work(steps))
+        assert steps == ["begun"] * 2
+        await rest
+        return steps
+
+    assert run_virtual(main()) == ["begun", "begun", "done"]
 
 
 def test_what_has_to_wait_goes_on_by_itself():

@@ -9,8 +9,9 @@ import trunkline
 from rig import BASE, Rig, listener, settings
 from trunkline import carriers
 from trunkline.bots import echo
-from trunkline.carrier import Control, HangUpLeg
+from trunkline.carrier import Control, HangUpLeg, Purpose
 from trunkline.errors import ConfigError
+from trunkline.events import Offered
 from trunkline.media.formats import L16_8K
 from trunkline.server import create_app, router
 from trunkline.sim.clock import run_virtual
@@ -70,6 +71,39 @@ def test_the_app_is_ready_until_it_drains():
     assert b'"ready":true' in ready[1]
     assert NAME.encode() in ready[1]
     assert draining[0] == 503
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_webhook_that_comes_in_pieces_is_answered_once_it_is_whole(stays):
+    async def main():
+        said = []
+
+        async def send(message):
+            said.append(message)
+
+        async with Rig(NAME) as rig:
+            url = rig.hooks.url(Purpose.ANSWER)
+            request = rig.carrier.sign(rig.carrier.write_webhook(Offered(rig.info()), url))
+            pieces = iter(
+                [
+                    {"type": "http.request", "body": request.body[:10], "more_body": True},
+                    {"type": "http.request", "body": request.body[10:]}
+                    if stays
+                    else {"type": "http.disconnect"},
+                ]
+            )
+
+            async def receive():
+                return next(pieces)
+
+            headers = [(k.encode(), v.encode()) for k, v in request.headers.items()]
+            scope = {"type": "http", "method": "POST", "headers": headers, "scheme": "https"}
+            where = {"path": request.path, "root_path": "", "query_string": b""}
+            await rig.app(scope | where, receive, send)
+        return [(message["type"], message.get("status")) for message in said]
+
+    answer = [("http.response.start", 200), ("http.response.body", None)]
+    assert run_virtual(main()) == (answer if stays else [])
 
 
 def test_calls_are_hung_up_when_the_app_stops():

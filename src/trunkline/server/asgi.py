@@ -7,13 +7,15 @@ from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any, NoReturn
 
 from ..sockets import SocketClosed
-from .eager import eagerly
+from .eager import at_once
 
 __all__ = ["AsgiSocket"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Coroutine[Any, Any, Message]]
 SendMessage = Callable[[Message], Coroutine[Any, Any, None]]
+# What servers raise when the client has gone: the first by the specification, both in practice.
+_GONE = (OSError, RuntimeError)
 
 
 class AsgiSocket:
@@ -35,7 +37,19 @@ class AsgiSocket:
     async def receive(self) -> str | bytes:
         if self._closed is not None:
             raise self._closed
-        event = await self._receive()
+        return await self._read(await self._receive())
+
+    async def deliver(self, sink: Callable[[str | bytes], None]) -> NoReturn:
+        while self._closed is None:
+            event = await self._receive()
+            text = event.get("text")
+            if text is not None and len(text) <= self._max_message:
+                sink(text)  # all but a few messages: no further step for them
+            else:
+                sink(await self._read(event))
+        raise self._closed
+
+    async def _read(self, event: Message) -> str | bytes:
         if event["type"] != "websocket.receive":
             self._closed = SocketClosed(event.get("code") or 1005, event.get("reason") or "")
             raise self._closed
@@ -46,36 +60,32 @@ class AsgiSocket:
             raise SocketClosed(1009, "message too big")
         return message
 
-    async def deliver(self, sink: Callable[[str | bytes], None]) -> NoReturn:
-        while True:
-            sink(await self.receive())
-
     def write(self, message: str | bytes) -> bool:
         if self._closed is not None:
             raise self._closed
         kind = "text" if isinstance(message, str) else "bytes"
-        # Servers hand it to the kernel at once, unless that has more than it takes.
-        self._sending = eagerly(self._send({"type": "websocket.send", kind: message}))
-        if not self._sending.done():
-            return False
-        self._sent()
-        return True
+        try:
+            # Servers hand it to the kernel at once, unless that has more than it takes.
+            self._sending = at_once(self._send({"type": "websocket.send", kind: message}))
+        except _GONE as error:
+            raise self._lost(error) from error
+        return self._sending is None
 
     async def drained(self) -> None:
-        if self._sending is not None:
-            await asyncio.wait([self._sending])
-            self._sent()
-
-    def _sent(self) -> None:
-        sending, self._sending = self._sending, None
-        if sending is None:
+        if self._sending is None:
             return
+        await asyncio.wait([self._sending])
+        sending, self._sending = self._sending, None
+        if sending.cancelled():
+            raise self._closed or SocketClosed()
         try:
             sending.result()
-        except (OSError, RuntimeError) as error:
-            # ASGI servers differ: OSError by the specification, RuntimeError in practice.
-            self._closed = self._closed or SocketClosed(1006, str(error))
-            raise self._closed from error
+        except _GONE as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: Exception) -> SocketClosed:
+        self._closed = self._closed or SocketClosed(1006, str(error))
+        return self._closed
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         if self._closed is not None:
@@ -85,5 +95,5 @@ class AsgiSocket:
             self._sending.cancel()
         try:
             await self._send({"type": "websocket.close", "code": code, "reason": reason[:120]})
-        except (OSError, RuntimeError):
+        except _GONE:
             return  # already gone, which is what was wanted

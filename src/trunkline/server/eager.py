@@ -12,9 +12,21 @@ from collections.abc import Coroutine, Generator
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-__all__ = ["eagerly"]
+__all__ = ["at_once", "eagerly"]
 
 T = TypeVar("T")
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> asyncio.Task[T] | None:
+    """Run ``work`` until it has to wait: ``None`` if it is done, or a task that does the rest.
+
+    It must not ask which task it runs in. Raises what ``work`` raises before it waits.
+    """
+    try:
+        awaited = work.send(None)
+    except StopIteration:
+        return None
+    return asyncio.get_running_loop().create_task(_finish(_Rest(work, awaited)))
 
 
 def eagerly(work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
@@ -23,16 +35,15 @@ def eagerly(work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
     It must not ask which task it runs in.
     """
     loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
     try:
         awaited = work.send(None)
     except StopIteration as done:
-        future: asyncio.Future[T] = loop.create_future()
         future.set_result(done.value)
     except Exception as error:
-        future = loop.create_future()
         future.set_exception(error)
     else:
-        future = loop.create_task(_finish(_Rest(work, awaited)))
+        return loop.create_task(_finish(_Rest(work, awaited)))
     return future
 
 

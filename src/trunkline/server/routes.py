@@ -6,15 +6,14 @@
     GET          /health/live, /health/ready
 
 The carrier is in the URL, never guessed from a message. Everything that matters happens in the
-switchboard; this module turns HTTP into data and back.
+switchboard; doors.py turns what reaches a carrier's paths into data and back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,20 +25,19 @@ from starlette.routing import Route, WebSocketRoute
 
 from .. import __version__
 from ..call import Bot
-from ..carrier import Carrier, Hooks, Purpose
+from ..carrier import Carrier, Hooks
 from ..config import Settings, dial_rate, load_carriers, outbound_audio
-from ..errors import BadSignature, ConfigError, Refused, RemoteProtocolError, Unknown
+from ..errors import ConfigError, Unknown
 from ..media.resample import Resampler
 from ..rest import HttpSender, Rest, Send
 from ..telemetry.observation import Observation, Telemetry
-from ..telemetry.observer import Turned
 from ..telemetry.rest import ObservedRest, observed
-from ..web import Request, Response
+from ..web import Request
 from .api import api
-from .asgi import AsgiSocket, Receive, SendMessage
 from .dialled import Dialled, Wish
 from .dialling import Dialler
 from .doorbell import Doorbell
+from .doors import MediaDoor, WebhookDoor
 from .observed import ObservedDialler, ObservedSwitchboard
 from .switchboard import Switchboard
 from .tokens import MemoryUsed, Ticket, Tokens
@@ -48,11 +46,6 @@ if TYPE_CHECKING:
     from .metrics import Figures
 
 __all__ = ["Admitted", "Server", "create_app", "router"]
-
-log = logging.getLogger("trunkline.server")
-
-MAX_WEBHOOK = 64 * 1024
-"""Bytes of a webhook's body. The largest documented ones stay below 4 KiB."""
 
 
 class Server:
@@ -193,32 +186,6 @@ class Server:
         """The carrier of that name, if it is switched on."""
         return self.switchboard.carriers.get(name)
 
-    async def webhook(self, request: fastapi.Request) -> fastapi.Response:
-        """Any carrier's webhook, for any purpose."""
-        carrier = self.carrier(request.path_params["carrier"])
-        purpose = request.path_params["purpose"]
-        if carrier is None or purpose not in _PURPOSES:
-            return fastapi.Response(status_code=404)
-        body = await _body(request)
-        if body is None:
-            if self.observation is not None:
-                self.observation.observer.webhook_refused(carrier.name, Turned.TOO_LARGE)
-            return fastapi.Response(status_code=413)
-        query = request.url.query
-        url = f"{self.settings.public_url}/{carrier.name}/{purpose}" + (query and f"?{query}")
-        data = Request(method=request.method, url=url, headers=_headers(request.scope), body=body)
-        try:
-            answer = await self.switchboard.webhook(
-                carrier, Purpose(purpose), data, (str(request.url),)
-            )
-        except BadSignature as error:
-            challenge = {"www-authenticate": error.challenge} if error.challenge else {}
-            answer = Response(error.status, challenge)
-        except RemoteProtocolError as error:
-            log.warning("webhook unreadable", extra={"carrier": carrier.name, "error": str(error)})
-            answer = Response(400)
-        return fastapi.Response(answer.body, answer.status, dict(answer.headers))
-
     async def admit(
         self, name: str, token: str | None, *, query: str, headers: Mapping[str, str]
     ) -> Admitted:
@@ -242,62 +209,8 @@ class Server:
         self.switchboard.verify_upgrade(carrier, upgrade)
         return carrier, None if token is None else await self.switchboard.ticket(carrier, token)
 
-    async def media(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
-        """A media socket, as a bare ASGI application."""
-        params: Mapping[str, str] = scope["path_params"]
-        if (await receive())["type"] != "websocket.connect":
-            return
-        try:
-            carrier, ticket = await self.admit(
-                params["carrier"],
-                params.get("token"),
-                query=scope["query_string"].decode("latin-1"),
-                headers=_headers(scope),
-            )
-        except Refused as error:
-            await _deny(scope, send, error.status)
-            return
-        await send({"type": "websocket.accept"})
-        socket = AsgiSocket(receive, send, self.settings.max_message)
-        await self.switchboard.connect(carrier, socket, ticket)
-
 
 Admitted = tuple[Carrier, Ticket | None]
-_PURPOSES = frozenset(purpose.value for purpose in Purpose)
-Scope = MutableMapping[str, Any]
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-
-
-async def _body(request: fastapi.Request) -> bytes | None:
-    """The body, or ``None`` as soon as it proves too large."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_WEBHOOK:
-            return None
-    return body
-
-
-async def _deny(scope: Scope, send: SendMessage, status: int) -> None:
-    """Refuse a socket before it opens, with a status where the server can (ASGI denial)."""
-    if "websocket.http.response" in scope.get("extensions", {}):
-        await send({"type": "websocket.http.response.start", "status": status, "headers": []})
-        await send({"type": "websocket.http.response.body", "body": b""})
-    else:
-        await send({"type": "websocket.close", "code": 1008})
-
-
-class _Media:
-    """An ASGI application, so that Starlette hands its callables through untouched."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
-        await self._server.media(scope, receive, send)
 
 
 def router(
@@ -343,11 +256,11 @@ def router(
 
         routes.include_router(metrics_page(server.observation.registry, settings.metrics_keys))
     # Not an API route: there is nothing for FastAPI to resolve, and looking costs time each call.
-    webhook = Route(
-        "/{carrier}/{purpose}", server.webhook, methods=["GET", "POST"], include_in_schema=False
+    webhook = WebhookDoor(server)
+    routes.routes.append(
+        Route("/{carrier}/{purpose}", webhook, methods=["GET", "POST"], include_in_schema=False)
     )
-    routes.routes.append(webhook)
-    media = _Media(server)
+    media = MediaDoor(server)
     routes.routes.append(WebSocketRoute("/{carrier}/media", media))
     routes.routes.append(WebSocketRoute("/{carrier}/media/{token}", media))
     return routes

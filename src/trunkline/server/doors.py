@@ -1,0 +1,121 @@
+"""The doors that carriers knock on, webhooks and media sockets, as bare ASGI applications.
+
+What an ASGI server says becomes the switchboard's plain data, and the answer goes back. Which paths
+lead here is the routes' to say; a web framework between a carrier and its call would only cost.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from ..carrier import Carrier, Purpose
+from ..errors import BadSignature, Refused, RemoteProtocolError
+from ..telemetry.observer import Turned
+from ..web import Request, Response
+from .asgi import AsgiSocket, Receive, SendMessage
+
+if TYPE_CHECKING:
+    from .routes import Server
+
+__all__ = ["MediaDoor", "WebhookDoor"]
+
+log = logging.getLogger("trunkline.server")
+
+MAX_WEBHOOK = 64 * 1024
+"""Bytes of a webhook's body. The largest documented ones stay below 4 KiB."""
+
+Scope = MutableMapping[str, Any]
+_PURPOSES = {purpose.value: purpose for purpose in Purpose}
+
+
+class WebhookDoor:
+    """Any carrier's webhook, for any purpose; ``carrier`` and ``purpose`` are in the path."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
+        params: Mapping[str, str] = scope["path_params"]
+        carrier = self._server.carrier(params["carrier"])
+        purpose = _PURPOSES.get(params["purpose"])
+        if carrier is None or purpose is None:
+            await _answer(send, Response(404))
+            return
+        body = b""
+        more = True
+        while more:
+            part = await receive()
+            if part["type"] == "http.disconnect":
+                return  # nobody is there to be answered
+            body += part.get("body", b"")
+            if len(body) > MAX_WEBHOOK:
+                if (observation := self._server.observation) is not None:
+                    observation.observer.webhook_refused(carrier.name, Turned.TOO_LARGE)
+                await _answer(send, Response(413))
+                return
+            more = part.get("more_body", False)
+        await _answer(send, await self._ask(carrier, purpose, scope, body))
+
+    async def _ask(self, carrier: Carrier, purpose: Purpose, scope: Scope, body: bytes) -> Response:
+        query = scope["query_string"].decode("latin-1")
+        asked = query and f"?{query}"
+        headers = _headers(scope)
+        url = f"{self._server.settings.public_url}/{carrier.name}/{purpose.value}{asked}"
+        called = f"{scope['scheme']}://{headers.get('host', '')}{scope['path']}{asked}"
+        request = Request(method=scope["method"], url=url, headers=headers, body=body)
+        try:
+            return await self._server.switchboard.webhook(carrier, purpose, request, (called,))
+        except BadSignature as error:
+            challenge = {"www-authenticate": error.challenge} if error.challenge else {}
+            return Response(error.status, challenge)
+        except RemoteProtocolError as error:
+            log.warning("webhook unreadable", extra={"carrier": carrier.name, "error": str(error)})
+            return Response(400)
+
+
+class MediaDoor:
+    """A media socket; in its path ``carrier``, and ``token`` if the stream does not carry it."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
+        params: Mapping[str, str] = scope["path_params"]
+        if (await receive())["type"] != "websocket.connect":
+            return
+        try:
+            carrier, ticket = await self._server.admit(
+                params["carrier"],
+                params.get("token"),
+                query=scope["query_string"].decode("latin-1"),
+                headers=_headers(scope),
+            )
+        except Refused as error:
+            await _deny(scope, send, error.status)
+            return
+        await send({"type": "websocket.accept"})
+        socket = AsgiSocket(receive, send, self._server.settings.max_message)
+        await self._server.switchboard.connect(carrier, socket, ticket)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+async def _answer(send: SendMessage, answer: Response) -> None:
+    headers = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in answer.headers.items()]
+    if answer.status != 204:  # which has no body, and must not tell of its length (RFC 9110, 8.6)
+        headers.append((b"content-length", b"%d" % len(answer.body)))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _deny(scope: Scope, send: SendMessage, status: int) -> None:
+    """Refuse a socket before it opens, with a status where the server can (ASGI denial)."""
+    if "websocket.http.response" in scope.get("extensions", {}):
+        await send({"type": "websocket.http.response.start", "status": status, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b""})
+    else:
+        await send({"type": "websocket.close", "code": 1008})
