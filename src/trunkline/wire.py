@@ -165,10 +165,10 @@ class Numbers:
 
         That is ``timestamp``, or where that is negative, how long all audio before it is.
         """
-        self._chunks += 1
+        self._chunks = chunk = self._chunks + 1
         at = timestamp if timestamp >= 0 else self.now_ms
         self._bytes += len(payload)
-        return self._chunks, at
+        return chunk, at
 
 
 base64_text = lru_cache(maxsize=64)(b64encode_as_string)

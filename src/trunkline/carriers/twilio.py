@@ -201,22 +201,23 @@ class BotEnd(Stream[FromCaller, ToCaller]):
 class CarrierEnd(Stream[ToCaller, FromCaller]):
     """Twilio's end, for the simulator."""
 
-    __slots__ = ("_numbers", "_sid", "_started")
+    __slots__ = ("_numbers", "_sid", "_started", "_stream_id")
 
     def __init__(self) -> None:
         super().__init__()
         self._started: Started | None = None
+        self._stream_id: str | None = None
         self._numbers = Numbers(PCMU_8K)
         self._sid = ""
 
     def receive(self, message: str | bytes) -> Sequence[ToCaller]:
         said = _TO_TWILIO.read(message)
+        if isinstance(said, _Media) and said.streamSid == self._stream_id:
+            return (Audio(said.media.payload, -1, PCMU_8K),)
         if isinstance(said, Extra) or self._started is None:
             raise RemoteProtocolError("31951: an unknown event, or one before start")
-        if said.streamSid != self._started.stream_id:
+        if isinstance(said, _Media) or said.streamSid != self._stream_id:
             raise RemoteProtocolError("31951: another stream's streamSid, or none")
-        if isinstance(said, _Media):
-            return (Audio(said.media.payload, -1, PCMU_8K),)
         match said:
             case _Mark():
                 return (events.Mark(said.mark.name),)
@@ -224,17 +225,18 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
                 return (events.Clear(),)
 
     def send(self, event: FromCaller) -> None:
+        if isinstance(event, Audio) and self._started is not None:
+            self._queue.append(self._media(event))
+            return
         if isinstance(event, Started):
             self._started = event
+            self._stream_id = event.stream_id
             self._sid = msgspec.json.encode(event.stream_id).decode()
             self.put({"event": "connected", "protocol": "Call", "version": "1.0.0"})
             self._say("start", start=_start(event))
             return
         if self._started is None:
             raise LocalProtocolError("a stream begins with Started")
-        if isinstance(event, Audio):
-            self._queue.append(self._media(event))
-            return
         match event:
             case events.Digit():
                 self._say("dtmf", dtmf={"track": "inbound_track", "digit": event.digit})
@@ -247,11 +249,12 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
 
     def _media(self, event: Audio) -> str:
         # Written by hand: for load tests a mapping takes too long to become JSON.
-        chunk, at = self._numbers.chunk(event.payload, event.timestamp)
+        payload, numbers = event.payload, self._numbers
+        chunk, at = numbers.chunk(payload, event.timestamp)
         return (
-            f'{{"event":"media","sequenceNumber":"{self._numbers.message()}",'
+            f'{{"event":"media","sequenceNumber":"{numbers.message()}",'
             f'"streamSid":{self._sid},"media":{{"track":"inbound","chunk":"{chunk}",'
-            f'"timestamp":"{at}","payload":"{base64_text(event.payload)}"}}}}'
+            f'"timestamp":"{at}","payload":"{base64_text(payload)}"}}}}'
         )
 
     def _say(self, kind: str, **fields: Any) -> None:

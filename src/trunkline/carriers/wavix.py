@@ -52,7 +52,7 @@ from ..events import (
 )
 from ..media.formats import L16_24K, AudioFormat
 from ..web import Flow, Request, Response, text_of, timestamp
-from ..wire import Numbers
+from ..wire import Numbers, base64_text
 
 __all__ = ["BotEnd", "CarrierEnd", "Wavix"]
 
@@ -193,6 +193,8 @@ class BotEnd(Stream[FromCaller, ToCaller]):
 class CarrierEnd(Stream[ToCaller, FromCaller]):
     """Wavix's end, for the simulator; ``clock`` stamps what it says."""
 
+    __slots__ = ("_clock", "_ids", "_numbers", "_started")
+
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
@@ -206,18 +208,22 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
             raise RemoteProtocolError("an unknown event, or one before start")
         if said.stream_id != self._started.stream_id:
             raise RemoteProtocolError("another stream's stream_id, or none")
+        if isinstance(said, _Media):
+            payload = said.media.payload
+            # What the platform does with other sizes is not documented: held to be an error.
+            if len(payload) != _FRAME:
+                raise RemoteProtocolError(f"{len(payload)} bytes, not {_FRAME}")
+            return (Audio(payload, -1, L16_24K),)
         match said:
-            case _Media():
-                # What the platform does with other sizes is not documented: held to be an error.
-                if len(said.media.payload) != _FRAME:
-                    raise RemoteProtocolError(f"{len(said.media.payload)} bytes, not {_FRAME}")
-                return (Audio(said.media.payload, format=L16_24K),)
             case _Mark():
                 return (events.Mark(said.mark.name),)
             case _:
                 return (events.Clear(),)
 
     def send(self, event: FromCaller) -> None:
+        if isinstance(event, Audio) and self._started is not None:
+            self._queue.append(self._media(event))
+            return
         if isinstance(event, Started):
             self._started = event
             ids = {"call_id": event.call_id, "stream_id": event.stream_id}
@@ -228,8 +234,6 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
         if self._started is None:
             raise LocalProtocolError("a stream begins with Started")
         match event:
-            case Audio():
-                self._queue.append(self._media(event))
             case events.Mark():
                 self._say("mark", mark={"name": event.name})
             case events.Stopped():
@@ -243,7 +247,7 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
         return (
             f'{{"event":"media","event_time":"{_event_time(int(self._clock() * 1000))}",'
             f'{self._ids},"sequence_number":{self._numbers.message()},'
-            f'"media":{{"payload":"{b64encode_as_string(event.payload)}","track":"inbound",'
+            f'"media":{{"payload":"{base64_text(event.payload)}","track":"inbound",'
             f'"timestamp":{at},"chunk":{chunk}}}}}'
         )
 

@@ -110,8 +110,9 @@ class LoadMedia(Media):
             self._live.figures.frames_unsent += 1
             self._wait_for_reader()
             return
-        wire.send(Audio(audio, self._frames * FRAME_MS))
-        self._frames += 1
+        frames = self._frames
+        self._frames = frames + 1
+        wire.send(Audio(audio, frames * FRAME_MS))
         self._live.figures.frames_sent += 1
         for message in wire.outgoing():
             socket.send(message)
