@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.media.resample import Resampler, _design
+from trunkline.media.resample import MOST_SIZES, ONE, Resampler, _design
 
 # Rates, flat up to, gone from (Hz). 3.4 kHz is where the telephone band ends (ITU-T G.712).
 BANDS = [
@@ -153,9 +154,67 @@ def test_frame_by_frame_is_the_same_as_ten_seconds_at_once(source, target):
 @pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_sums_are_exact_so_that_their_order_does_not_matter(source, target):
     # What chance shows once in a billion samples: two orders of adding that round apart.
-    steps = _design(source, target).matrix * 2**24
+    steps = _design(source, target).matrix * 2**24 / ONE
     assert (steps == np.rint(steps)).all()
     assert np.abs(steps).sum(axis=0).max() * 32768 < 2**53
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_the_loudest_audio_fits_into_the_sums(source, target):
+    assert np.abs(_design(source, target).matrix).sum(axis=0).max() * 32768 < 2**31
+
+
+def rounded_down_to_l16(wide: bytes) -> bytes:
+    return (np.frombuffer(wide, "<i4") >> 16).astype("<i2").tobytes()
+
+
+@given(pair=pairs, sizes=st.lists(st.integers(0, 900), max_size=9), seed=st.integers(0, 1000))
+def test_wide_samples_are_the_same_audio(pair, sizes, seed):
+    noise = np.random.default_rng(seed).integers(-32768, 32768, sum(sizes)).astype("<i2").tobytes()
+    narrow, wide = Resampler(*pair), Resampler(*pair)
+    for part in cut(noise, sizes):
+        assert rounded_down_to_l16(wide.push_wide(part)) == narrow.push(part)
+    assert rounded_down_to_l16(wide.flush_wide()) == narrow.flush()
+
+
+def rounded_sum(samples: np.ndarray, source: int, target: int) -> np.ndarray:
+    """The filter as its definition has it: in one dot product an output, of exact integers."""
+    fir = _design(source, target)
+    steps = [int(one * 2**24 / ONE) for one in fir.matrix[:-1, 0]]
+    before = [0] * fir.before
+    padded = [*before, *map(int, samples), *[0] * fir.width]
+    at = range(0, len(samples) - fir.ins, fir.ins)
+    sums = [sum(a * b for a, b in zip(steps, padded[i:], strict=False)) for i in at]
+    return np.array([(one + 2**23) >> 24 for one in sums]).clip(-32768, 32767)
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_outputs_are_the_sums_rounded_and_saturated(source, target):
+    # The first output of every row, by whole numbers of any size.
+    samples = np.random.default_rng(3).integers(-32768, 32768, source // 5)
+    fir = _design(source, target)
+    want = rounded_sum(samples, source, target)
+    got = resampled(l16(samples), source, target)[:: fir.outs][: len(want)]
+    np.testing.assert_array_equal(got, want)
+
+
+def test_threads_do_not_disturb_each_other():
+    parts = cut(l16(sine(1000, 8000, 20)), [160] * 1000)
+
+    def whole(_: int) -> bytes:
+        resampler = Resampler(8000, 16000)
+        return b"".join(map(resampler.push, parts)) + resampler.flush()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(whole, range(8)))) == 1
+
+
+def test_sizes_without_end_take_memory_once():
+    resampler = Resampler(8000, 16000)
+    pcm = l16(sine(1000, 8000))
+    for size in range(3 * MOST_SIZES):
+        resampler.push(pcm[: 2 * size])
+        assert len(_design(8000, 16000).products) <= MOST_SIZES
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)

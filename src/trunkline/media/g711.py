@@ -20,19 +20,21 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import audioop
 
-__all__ = ["decode", "encode", "translate"]
+__all__ = ["DECODERS", "ENCODERS", "decode", "encode", "translate"]
 
 if sys.byteorder != "little":  # pragma: no cover
     raise ImportError("audioop works in the machine's byte order, and L16 here is little-endian")
 
 
+# What takes audio and the bytes of a sample of linear PCM: 2, or 4 of which two are L16.
+DECODERS = {Encoding.PCMU: audioop.ulaw2lin, Encoding.PCMA: audioop.alaw2lin}
+ENCODERS = {Encoding.PCMU: audioop.lin2ulaw, Encoding.PCMA: audioop.lin2alaw}
+
+
 def decode(payload: bytes, encoding: Encoding) -> bytes:
     """G.711 as L16: twice as many bytes. For L16, ``payload`` comes back as it is."""
-    if encoding is Encoding.PCMU:
-        return audioop.ulaw2lin(payload, 2)
-    if encoding is Encoding.PCMA:
-        return audioop.alaw2lin(payload, 2)
-    return payload
+    decoder = DECODERS.get(encoding)
+    return decoder(payload, 2) if decoder else payload
 
 
 def encode(pcm: bytes, encoding: Encoding) -> bytes:
@@ -43,11 +45,8 @@ def encode(pcm: bytes, encoding: Encoding) -> bytes:
     """
     if len(pcm) & 1:
         raise ValueError(f"{len(pcm)} bytes are not whole 16-bit samples")
-    if encoding is Encoding.PCMU:
-        return audioop.lin2ulaw(pcm, 2)
-    if encoding is Encoding.PCMA:
-        return audioop.lin2alaw(pcm, 2)
-    return pcm
+    encoder = ENCODERS.get(encoding)
+    return encoder(pcm, 2) if encoder else pcm
 
 
 def _table(source: Encoding, target: Encoding) -> bytes:

@@ -8,6 +8,7 @@ It promises:
 
 - The result does not depend on how the audio was cut up. The coefficients are whole multiples of
   2**-24, so that every sum of products is exact in a double, whatever order a BLAS library adds in.
+- Sums are rounded half up, to within 2**-14 of a step, and saturate.
 - N samples in are N * target / source samples out, rounded half up, once flushed.
 - Output is aligned with input: the filter's delay shows only as the ``delay_ms`` by which the
   output lags while audio still comes in, and ``flush`` brings the rest.
@@ -15,6 +16,11 @@ It promises:
 
 Flat (within 0.1 dB) to one eighth below half the lower rate, and down 70 dB one eighth above it;
 at 8 kHz the telephone band's own edge, 3.4 kHz, stays flat, and 4.6 kHz and up is gone.
+
+On a server that goes round hundreds of calls, most of what a push takes is the fetching of code and
+data that fell out of the caches. So a push makes few calls: three of numpy (gather and widen,
+multiply, narrow to fixed point) and one of ``audioop``, which saturates; and all its memory is the
+filter's own, lent to one push at a time. A call keeps only the samples it waits with.
 
 numpy is imported by the first resampler, not by this module.
 """
@@ -26,6 +32,8 @@ from math import ceil, gcd, pi
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+
+from .g711 import audioop
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +48,12 @@ STOP_DB = 72.0
 """Kaiser's formula is an estimate; asking for 72 dB gives the 70 that are promised."""
 BLOCK_S = 0.002
 COEFFICIENT_STEP = 2.0**-24
+ONE = 1 << 14
+"""A step of L16 in the sums' fixed point: of 32 bits, two are left for what is too loud."""
+SATURATING = float((1 << 16) // ONE)
+"""Sums times this have their L16 in the upper half; ``audioop`` saturates, and rounds down."""
+MOST_SIZES = 16
+"""Of products kept by each filter. The largest are of some 160 KB."""
 SMALL_PRODUCT = 1 << 18
 """Multiplications up to which OpenBLAS stays in one thread: threads do not pay for audio."""
 
@@ -52,6 +66,8 @@ class Resampler:
     Raises:
         ValueError: a rate is below 8000, or the ratio is too odd (44101 to 8000).
     """
+
+    __slots__ = ("_fir", "_held", "_skip", "source_rate", "target_rate")
 
     def __init__(self, source_rate: int, target_rate: int) -> None:
         self.source_rate = source_rate
@@ -73,55 +89,110 @@ class Resampler:
         """
         if len(pcm) & 1:
             raise ValueError(f"{len(pcm)} bytes are not whole 16-bit samples")
+        return pcm if self._fir is None else audioop.lin2lin(self.push_wide(pcm), 4, 2)
+
+    def push_wide(self, pcm: bytes) -> bytes:
+        """As ``push``, but 4 bytes a sample out, the upper two of which are the L16.
+
+        For G.711, whose encoders take such samples as they are; ``pcm`` must be whole samples.
+        """
         fir = self._fir
         if fir is None:
-            return pcm
-        if len(pcm) <= fir.most_bytes:
-            return self._take(fir, pcm)
-        parts = memoryview(pcm)
+            return audioop.lin2lin(pcm, 2, 4)
         size = fir.most_bytes
-        return b"".join(self._take(fir, parts[i : i + size]) for i in range(0, len(pcm), size))
+        if len(pcm) <= size:
+            return self._give(fir, self._held + pcm, False)
+        parts = [pcm[i : i + size] for i in range(0, len(pcm), size)]
+        return b"".join([self._give(fir, self._held + part, False) for part in parts])
 
     def flush(self) -> bytes:
         """The audio ends here: give out what was held back, and be as new."""
-        fir = self._fir
-        if fir is None:
-            return b""
-        rest = self._give(fir, self._held, (2 * self._taken * fir.up + fir.down) // (2 * fir.down))
+        return audioop.lin2lin(self.flush_wide(), 4, 2)
+
+    def flush_wide(self) -> bytes:
+        """As ``flush``, in the samples of ``push_wide``."""
+        rest = self._give(self._fir, self._held, True) if self._fir else b""
         self.reset()
         return rest
 
     def reset(self) -> None:
         """Forget the audio so far, what was held back included."""
-        self._taken = 0  # samples in, since the beginning
-        self._given = 0  # samples out
-        # L16 that outputs to come look at. Before the beginning there was silence.
+        # L16 that outputs to come look at, from the first that their row looks at. Before the
+        # beginning there was silence.
         self._held = bytes(2 * self._fir.before) if self._fir else b""
+        self._skip = 0  # outputs of that row which were given out
 
-    def _take(self, fir: _Fir, pcm: bytes | memoryview) -> bytes:
-        self._taken += len(pcm) // 2
-        # Input i stands at tick i * up of the common clock, output k at k * down. It is known
-        # once the first input that is missing lies beyond its reach.
-        known = max(0, -((fir.reach - self._taken * fir.up) // fir.down))
-        return self._give(fir, self._held + pcm, known)
+    def _give(self, fir: _Fir, held: bytes, ends: bool) -> bytes:
+        """What can be known now that ``held`` is all there is, of samples of 4 bytes."""
+        key = (len(held), self._skip, ends)
+        spare = fir.products.get(key)
+        if spare is None:
+            spare = fir.room_for(key)
+        try:
+            product = spare.pop()  # another thread's push finds the next, or makes one
+        except IndexError:
+            product = _Product(fir, *key)
+        memory = product.memory
+        memory[:] = held
+        product.inputs[...] = product.windows
+        product.multiply(fir.matrix, product.sums)
+        product.fixed[...] = product.sums
+        self._held = held[product.done :]
+        self._skip = product.skip
+        out = audioop.mul(product.known, 4, SATURATING)
+        spare.append(product)
+        return out
 
-    def _give(self, fir: _Fir, held: bytes, until: int) -> bytes:
-        """Outputs up to number ``until``; inputs past the end of ``held`` count as silence."""
+
+class _Product:
+    """One matrix product of a given size, with all the memory that it takes, to be used again.
+
+    Most pushes are of one size. That nothing need be made for them, nor reckoned, is what makes
+    them cheap where many calls take turns, and little of this is in the caches any more.
+    """
+
+    __slots__ = (
+        "done",
+        "fixed",
+        "inputs",
+        "known",
+        "memory",
+        "multiply",
+        "skip",
+        "sums",
+        "windows",
+    )
+
+    def __init__(self, fir: _Fir, size: int, skip: int, ends: bool) -> None:
+        """For ``size`` bytes of L16, and all but the first ``skip`` outputs of their first row.
+
+        Where the audio ``ends``, inputs past its end count as silence.
+        """
         import numpy as np
 
-        first = self._given // fir.up * fir.up  # a row begins where both clocks tick together
-        rows = -((first - until) // fir.outs)
-        size = len(held) // 2
-        samples = np.zeros(max(size, rows * fir.ins + fir.width - fir.ins))
-        samples[:size] = np.frombuffer(held, "<i2")
-        step = samples.itemsize
-        windows = np.ndarray((rows, fir.width), np.float64, samples, strides=(fir.ins * step, step))
-        out = (windows @ fir.matrix).reshape(-1)[self._given - first : until - first]
-        np.rint(out, out=out)
-        out.clip(-32768.0, 32767.0, out=out)
-        self._held = held[(until // fir.up * fir.down - first // fir.up * fir.down) * 2 :]
-        self._given = until
-        return out.astype("<i2").tobytes()
+        # Input i stands at tick i * up of the common clock, output k at k * down. It is known
+        # once the first input that is missing lies beyond its reach.
+        ticks = (size // 2 - fir.before) * fir.up
+        if ends:
+            until = max(skip, (2 * ticks + fir.down) // (2 * fir.down))
+        else:
+            until = max(skip, -((fir.reach - ticks) // fir.down))
+        rows = -(-until // fir.outs)
+        self.skip = until % fir.up  # a row begins where both clocks tick together
+        self.done = until // fir.up * fir.down * 2
+
+        silence = max(0, (rows * fir.ins + fir.width - fir.ins) * 2 - size)
+        pcm = memoryview(bytearray(size + silence))
+        self.memory = pcm[:size]
+        shape, strides = (rows, fir.width), (fir.ins * 2, 2)
+        self.windows = np.ndarray(shape, np.dtype("<i2"), pcm, 0, strides)
+        inputs = np.ones((rows, fir.width + 1))  # and what rounding is multiplied by
+        self.inputs = inputs[:, :-1]
+        self.multiply = inputs.dot
+        self.sums = np.empty((rows, fir.outs))
+        fixed = memoryview(bytearray(rows * fir.outs * 4))
+        self.fixed = np.ndarray((rows, fir.outs), np.dtype("<i4"), fixed)
+        self.known = fixed[skip * 4 : until * 4]
 
 
 class _Fir(Struct, frozen=True):
@@ -144,9 +215,17 @@ class _Fir(Struct, frozen=True):
     width: int
     """Input samples that one row looks at."""
     matrix: NDArray[np.float64]
-    """``width`` rows, ``outs`` columns."""
+    """``width`` rows, ``outs`` columns, in fixed point; one more row adds a half, for rounding."""
     most_bytes: int
     """L16 that one matrix product should take at most."""
+    products: dict[tuple[int, int, bool], list[_Product]]
+    """Those of each size that are not in use right now."""
+
+    def room_for(self, size: tuple[int, int, bool]) -> list[_Product]:
+        """Where products of one more size are kept; where they are too many, instead of others."""
+        if len(self.products) >= MOST_SIZES:
+            self.products.clear()
+        return self.products.setdefault(size, [])
 
 
 @lru_cache(32)
@@ -169,10 +248,12 @@ def _design(source_rate: int, target_rate: int) -> _Fir:
     width = before + ((outs - 1) * down + reach) // up + 1
     inputs = (np.arange(width)[:, None] - before) * up
     tap = inputs - np.arange(outs) * down + reach
-    matrix = np.where((tap >= 0) & (tap < len(taps)), taps[tap.clip(0, len(taps) - 1)], 0.0)
+    matrix = np.full((width + 1, outs), 0.5)
+    matrix[:-1] = np.where((tap >= 0) & (tap < len(taps)), taps[tap.clip(0, len(taps) - 1)], 0.0)
+    matrix *= ONE
     matrix.setflags(write=False)
     most_bytes = max(1, SMALL_PRODUCT // matrix.size) * ins * 2
-    return _Fir(up, down, reach, before, ins, outs, width, matrix, most_bytes)
+    return _Fir(up, down, reach, before, ins, outs, width, matrix, most_bytes, {})
 
 
 def _low_pass(cutoff: float, transition: float) -> NDArray[np.float64]:

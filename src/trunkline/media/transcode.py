@@ -8,7 +8,7 @@ It has no clock and knows no frames; cutting audio into frames is playout's.
 from __future__ import annotations
 
 from . import g711
-from .formats import AudioFormat, Encoding
+from .formats import AudioFormat
 from .resample import Resampler
 
 __all__ = ["Transcoder", "convert"]
@@ -23,17 +23,25 @@ class Transcoder:
         ValueError: there is no conversion between the two rates.
     """
 
-    __slots__ = ("_half", "_resampler", "_table", "identity", "source", "target")
+    __slots__ = (
+        "_decode",
+        "_encode",
+        "_half",
+        "_resampler",
+        "_resamples",
+        "identity",
+        "source",
+        "target",
+    )
 
     def __init__(self, source: AudioFormat, target: AudioFormat) -> None:
         self.source = source
         self.target = target
         self.identity = source == target
         self._resampler = Resampler(source.rate, target.rate)
-        self._table = source.rate == target.rate and Encoding.L16 not in (
-            source.encoding,
-            target.encoding,
-        )
+        self._resamples = source.rate != target.rate
+        self._decode = g711.DECODERS.get(source.encoding)
+        self._encode = g711.ENCODERS.get(target.encoding)
         self._half = b""
 
     @property
@@ -45,12 +53,17 @@ class Transcoder:
         """Take audio in, and give out what can be; for equal formats, the very same object."""
         if self.identity:
             return audio
-        if self._table:
+        decode, encode = self._decode, self._encode
+        if not self._resamples and decode and encode:
             return g711.translate(audio, self.source.encoding, self.target.encoding)
-        if self.source.encoding is Encoding.L16:
+        if decode:
+            audio = decode(audio, 2)
+        elif self._half or len(audio) & 1:
             audio = self._whole(audio)
-        pcm = self._resampler.push(g711.decode(audio, self.source.encoding))
-        return g711.encode(pcm, self.target.encoding)
+        if not self._resamples:
+            return encode(audio, 2) if encode else audio
+        wide = self._resampler.push_wide(audio)
+        return encode(wide, 4) if encode else g711.audioop.lin2lin(wide, 4, 2)
 
     def flush(self) -> bytes:
         """The audio ends here: give out what was held back, and be as new.
@@ -66,8 +79,7 @@ class Transcoder:
         self._resampler.reset()
 
     def _whole(self, audio: bytes) -> bytes:
-        if self._half:
-            audio = self._half + audio
+        audio = self._half + audio
         end = len(audio) & ~1
         self._half = audio[end:]
         return audio[:end]
