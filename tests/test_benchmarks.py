@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 from benchmarks import __main__ as program
-from benchmarks import _ramp, _rig
+from benchmarks import _ramp, _rig, account
 from benchmarks.calls import WAYS, picture, table
 from benchmarks.servers import picture as servers_picture
 from benchmarks.servers import table as servers_table
@@ -96,3 +96,36 @@ def test_what_cannot_be_installed_is_told_of(tmp_path):
 
 def test_without_anything_to_install_it_is_this_environment():
     assert str(_rig.environment("", [])) == sys.executable
+
+
+PERF = """
+    ffffffff82203249 _raw_spin_unlock_irqrestore ([kernel.kallsyms])
+    ffffffff81e31462 __sys_sendto ([kernel.kallsyms])
+    12a4f0 __send (/usr/lib/libc.so.6)
+    7ff7e0f17f99 py::FastSocket.write:/trunkline/src/trunkline/server/fast.py (/tmp/perf-1.map)
+
+    10d2c4 Py_INCREF (inlined)
+    10d2c4 _PyEval_EvalFrameDefault (/usr/lib/libpython3.12.so.1.0)
+    7ff7e0f17f8e py::Playout.pass_on:/trunkline/src/trunkline/media/playout.py (/tmp/perf-1.map)
+
+    4eb04 json_decode (/lib/site-packages/msgspec/_core.so)
+    7ff7e0f17f8e py::Shapes.read:/trunkline/src/trunkline/wire.py (/tmp/perf-1.map)
+
+    4eb04 uv__io_poll (/lib/site-packages/uvloop/loop.so)
+
+    4eb04 serve (/trunkline/a.so)
+    7ff7e0f17f8e py::Server.x:/trunkline/lib/uvicorn/server.py (/tmp/perf-1.map)
+
+    4eb04 malloc (/usr/lib/libc.so.6)
+"""
+
+
+def test_a_profile_is_counted_by_what_the_time_went_to():
+    assert [account.part(stack) for stack in account.samples(PERF.splitlines())] == [
+        account.SEND,
+        "playout",
+        "the carrier's messages: JSON, base64",
+        account.LOOP,
+        account.LOOP,
+        account.OTHER,
+    ]
