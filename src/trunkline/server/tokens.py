@@ -1,33 +1,30 @@
 """Media tokens: what lets a carrier's socket in, once.
 
 A token is minted when a verified webhook is answered, or when a call is placed, and says which
-carrier, call and account it is for and when it expires. It is signed (HMAC-SHA-256), so that any
-process with the same secret takes it; the newest secret signs, older ones still verify. That it is
-used only once is kept in a ``Used`` store: in memory here, shared where several processes serve.
+carrier, call and account it is for and when it expires. It is signed (``itsdangerous``), so that
+any process with the same secret takes it; the newest secret signs, older ones still verify. That it
+is used only once is kept in a ``Used`` store: in memory here, shared where several processes serve.
 """
 
 from __future__ import annotations
 
-import hmac
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import msgspec
+from itsdangerous import BadSignature as Forged
+from itsdangerous import URLSafeSerializer
 from msgspec import Struct
 
 from ..errors import BadToken
-from ..web import same
 
 __all__ = ["MemoryUsed", "Ticket", "Tokens", "Used"]
 
-# Keys are derived with this, so that what else a secret may sign is never taken for a token.
-_PURPOSE = b"trunkline media token"
+_SALT = "trunkline media token"
 
 
-class Ticket(Struct, frozen=True, array_like=True):
+class Ticket(Struct, frozen=True):
     """What a token says.
 
     ``call_id`` is empty where only the stream will tell which call it is for; ``tag`` is what we
@@ -38,18 +35,6 @@ class Ticket(Struct, frozen=True, array_like=True):
     call_id: str
     account_id: str
     tag: str = ""
-
-
-class _Said(Struct, frozen=True, array_like=True):
-    """What is signed: as JSON in URL-safe base64."""
-
-    ticket: Ticket
-    nonce: str
-    expires: float
-
-
-_WRITER = msgspec.json.Encoder()
-_READER = msgspec.json.Decoder(_Said)
 
 
 class Used(Protocol):
@@ -93,7 +78,8 @@ class Tokens:
     def __init__(
         self, keys: Sequence[str], ttl: float, clock: Callable[[], float], used: Used
     ) -> None:
-        self._keys = [hmac.digest(key.encode(), _PURPOSE, "sha256") for key in keys]
+        # itsdangerous signs with the last key of a list and verifies with any.
+        self._serializer = URLSafeSerializer(list(reversed(keys)), salt=_SALT)
         self._ttl = ttl
         self._clock = clock
         self._used = used
@@ -105,10 +91,8 @@ class Tokens:
         """
         expires = round(self._clock() + within + self._ttl, 3)
         nonce = secrets.token_urlsafe(9)
-        said = (
-            urlsafe_b64encode(_WRITER.encode(_Said(ticket, nonce, expires))).rstrip(b"=").decode()
-        )
-        return f"{said}.{_signature(self._keys[0], said)}"
+        fields = [ticket.carrier, ticket.call_id, ticket.account_id, ticket.tag, nonce, expires]
+        return str(self._serializer.dumps(fields))
 
     async def take(self, token: str, carrier: str) -> Ticket:
         """What the token says; it is used up by this.
@@ -116,12 +100,12 @@ class Tokens:
         Raises:
             BadToken: forged, expired, for another carrier, or used before.
         """
-        said = self._read(token, carrier)
-        if self._clock() >= said.expires:
+        ticket, nonce, expires = self._read(token, carrier)
+        if self._clock() >= expires:
             raise BadToken("the token has expired")
-        if not await self._used.claim(said.nonce, said.expires):
+        if not await self._used.claim(nonce, expires):
             raise BadToken("the token was used before")
-        return said.ticket
+        return ticket
 
     def look(self, token: str, carrier: str) -> Ticket:
         """What the token says, used up or not: enough only for a call that waits for its socket.
@@ -129,20 +113,16 @@ class Tokens:
         Raises:
             BadToken: forged, or for another carrier.
         """
-        return self._read(token, carrier).ticket
+        return self._read(token, carrier)[0]
 
-    def _read(self, token: str, carrier: str) -> _Said:
+    def _read(self, token: str, carrier: str) -> tuple[Ticket, str, float]:
         if not token:
             raise BadToken("the socket came without a token")
-        said, _, signature = token.rpartition(".")
-        if not any(same(_signature(key, said), signature) for key in self._keys):
-            raise BadToken("the token is not ours")
-        ours = _READER.decode(urlsafe_b64decode(said + "=" * (-len(said) % 4)))
-        if ours.ticket.carrier != carrier:
+        try:
+            fields = self._serializer.loads(token)
+        except Forged:
+            raise BadToken("the token is not ours") from None
+        for_carrier, call_id, account_id, tag, nonce, expires = fields
+        if for_carrier != carrier:
             raise BadToken("the token is for another carrier")
-        return ours
-
-
-def _signature(key: bytes, said: str) -> str:
-    made = hmac.digest(key, said.encode(errors="surrogatepass"), "sha256")
-    return urlsafe_b64encode(made).rstrip(b"=").decode()
+        return Ticket(for_carrier, call_id, account_id, tag), nonce, expires
