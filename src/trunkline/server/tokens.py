@@ -120,7 +120,7 @@ class Tokens:
             raise BadToken("the socket came without a token")
         try:
             fields = self._serializer.loads(token)
-        except Forged:
+        except (Forged, UnicodeEncodeError):
             raise BadToken("the token is not ours") from None
         for_carrier, call_id, account_id, tag, nonce, expires = fields
         if for_carrier != carrier:
