@@ -17,17 +17,20 @@ LATE_MS = 20.0
 # The callers' own timer must be clearly better than what it measures.
 OWN_MS = 5.0
 MISSING = 0.1
-FULL = 0.85
-ALONE_S, WINDOW_S = 3.0, 2.0
+# A window of which the host, or another program, took so much from one core (15 ms) is looked at
+# again before it counts against a server, so often for each level: else they would be measured.
+TAKEN, AGAIN = 0.005, 5
+ALONE_S, WINDOW_S = 3.0, 3.0
 MOST, TRIES = 3000, 3
 
 
 class Found(NamedTuple):
     """What was found of a way: medians of the rounds; times in ms, memory in KB a call.
 
-    ``calls`` is the most that came in time; ``limited``: more were not tried, or there the
-    callers themselves were late.
-    ``full`` is how many would fill the core by the CPU that calls were seen to need.
+    ``calls`` is the most that came in time; ``limited``: more were not tried, or with more the
+    callers themselves were late, or a core was taken away whenever it was looked.
+    ``full`` is how many would fill the core by the CPU that calls were seen to need. ``hit`` is how
+    many windows were measured again because a core had been taken away.
     """
 
     p50: float
@@ -38,6 +41,7 @@ class Found(NamedTuple):
     full: int
     memory: float
     levels: list[dict[str, Any]]
+    hit: int = 0
 
 
 class Ramp:
@@ -49,8 +53,13 @@ class Ramp:
         self.few: list[Window] = []
         self.memory: list[float] = []
         self.levels: list[dict[str, Any]] = []
-        self.best = self.bad = 0
-        self.limited = False
+        self.best = self.bad = self.hit = 0
+        self._unknown = False  # why so many were ``bad``
+
+    @property
+    def limited(self) -> bool:
+        """Whether the server may well carry more than were found."""
+        return self.best > 0 and (self._unknown or not self.bad)
 
     async def round(self) -> None:
         """A server from its start to more calls than it carries."""
@@ -60,7 +69,7 @@ class Ramp:
             await callers.have(1)
             alone = server.rss_kb()
             await callers.have(FEW)
-            few = await callers.window(ALONE_S)
+            few = await self.unhit(callers, ALONE_S)
             self.few.append(few)
             if few.p99 - few.p50 < LATE_MS:
                 self.best = max(self.best, FEW)
@@ -71,8 +80,6 @@ class Ramp:
                 if core is None:
                     break
                 calls = self.following(calls, core)
-            else:
-                self.limited = self.limited or (self.best > 0 and not self.bad)
             up = max(2, callers.up)
             self.memory.append((server.rss_kb() - alone) / (up - 1))
 
@@ -83,35 +90,55 @@ class Ramp:
             return calls + step if calls + step < self.bad else MOST
         return round(calls * min(1.6, max(1.08, 0.95 / max(core, 0.01))))
 
+    async def unhit(self, callers: Callers, seconds: float) -> Window:
+        """A window in which no core was taken away, if there is one."""
+        for _ in range(AGAIN):
+            window = await callers.window(seconds)
+            if window.taken <= TAKEN:
+                return window
+            self.hit += 1
+        return window
+
     async def level(self, callers: Callers, calls: int) -> float | None:
         """What of its core the server needs for so many, or ``None``: there is no going on.
 
-        Looked at more than once, lest it was the machine.
+        What comes too late is looked at more than once, lest it was the machine.
         """
-        for _ in range(TRIES):
+        tries, again, clean = TRIES, AGAIN, False
+        while tries:
             there = await callers.have(calls)
             window = await callers.window(WINDOW_S)
-            usual = statistics.median(one.p50 for one in self.few)
-            late = window.p99 - usual
-            own = window.own_p99 >= OWN_MS or window.figures.frames_skipped > 0
-            good = there and late < LATE_MS and window.missing < MISSING and not own
-            told = {"calls": calls, "late_p99": late, "core": window.core, "good": good}
-            own_figures = {"own_p99": window.own_p99, "own_core": window.own_core}
-            self.levels.append({**told, **own_figures, "missing": window.missing})
-            progress(
-                f"{self.way.name}, {calls} calls: p99 {late:.1f} ms later, core {window.core:.0%}; "
-                f"callers {window.own_p99:.1f} ms late, core {window.own_core:.0%}"
-            )
-            if good:
-                if calls >= self.best:
-                    self.best, self.limited = calls, False
+            if self.judged(window, calls, there):
+                self.best = max(self.best, calls)
                 return window.core
-        # The callers were late themselves: nothing is known of the server but what it used.
-        if own and window.core < FULL:
-            self.limited = calls >= self.best
-            return window.core if there and window.own_core < FULL else None
-        self.bad = min(calls, self.bad or calls)
+            if window.taken > TAKEN and again:
+                self.hit, again = self.hit + 1, again - 1
+            else:
+                tries -= 1
+            clean = clean or not (window.taken > TAKEN or own_fault(window))
+        if calls < (self.bad or MOST):
+            self.bad = calls
+            # Callers who are late, or a core that is not there, tell nothing of the server.
+            self._unknown = not clean
         return None
+
+    def judged(self, window: Window, calls: int, there: bool) -> bool:
+        """Whether so many calls were there, and all they heard came in time.
+
+        What comes in time although the callers were late themselves came in time.
+        """
+        late = window.p99 - statistics.median(one.p50 for one in self.few)
+        all_sent = window.figures.frames_skipped == 0
+        good = there and late < LATE_MS and window.missing < MISSING and all_sent
+        told = {"calls": calls, "late_p99": late, "core": window.core, "good": good}
+        own = {"own_p99": window.own_p99, "own_core": window.own_core, "taken": window.taken}
+        self.levels.append({**told, **own, "missing": window.missing})
+        progress(
+            f"{self.way.name}, {calls} calls: p99 {late:.1f} ms later, core {window.core:.0%}; "
+            f"callers {window.own_p99:.1f} ms late, core {window.own_core:.0%}; "
+            f"taken {window.taken:.1%}"
+        )
+        return good
 
     def found(self) -> Found:
         def median(name: str) -> float:
@@ -128,7 +155,13 @@ class Ramp:
             full=max(seen, default=0),
             memory=statistics.median(self.memory),
             levels=self.levels,
+            hit=self.hit,
         )
+
+
+def own_fault(window: Window) -> bool:
+    """Whether the callers were late themselves, or could not send all."""
+    return window.own_p99 >= OWN_MS or window.figures.frames_skipped > 0
 
 
 async def compare(
@@ -185,5 +218,8 @@ def command(
     written = {**machine(), "rows": {name: one._asdict() for name, one in rows.items()}}
     save(given.out, name, {**written, "failed": failed}, picture(rows))
     print(table(rows))
+    if hit := {name: one.hit for name, one in rows.items() if one.hit}:
+        told = "; ".join(f"{name}: {count}" for name, count in hit.items())
+        print(f"\nWindows measured again, since a core had been taken away: {told}")
     for one, why in failed.items():
         print(f"\nNot measured: {one}: {why}")

@@ -46,6 +46,7 @@ __all__ = [
     "measure",
     "progress",
     "save",
+    "stolen_s",
 ]
 
 HERE = Path(__file__).parent
@@ -185,8 +186,32 @@ def _slug(way: Way) -> str:
     return "-".join(one.split("=")[0].split("[")[0] for one in way.requires)[:60]
 
 
+def stolen_s(stat: str, core: int) -> float:
+    """For how long in all the host has kept a core from this machine: ``/proc/stat``, proc(5)."""
+    lines = (line.split() for line in stat.splitlines())
+    ticks = next((int(one[8]) for one in lines if one and one[0] == f"cpu{core}"), 0)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def taken_s() -> list[float]:
+    """For how long in all the servers' core was taken away, and the callers' from this thread.
+
+    By the host, and the callers' by other programs, too; nothing where the system does not tell.
+    """
+    try:
+        stat = Path("/proc/stat").read_text()
+        waited_ns = int(Path("/proc/self/schedstat").read_text().split()[1])
+    except OSError:
+        return [0.0, 0.0]
+    stolen = [stolen_s(stat, core) for core in (SERVERS_CORE, CALLERS_CORE)]
+    return [stolen[0], stolen[1] + waited_ns / 1e9]
+
+
 class Window(NamedTuple):
-    """What was measured in a few seconds; times in ms, CPU in ms a second for each call."""
+    """What was measured in a few seconds; times in ms, CPU in ms a second for each call.
+
+    ``taken``: what share of one core the host kept to itself, or others took from the callers.
+    """
 
     calls: int
     p50: float
@@ -196,6 +221,7 @@ class Window(NamedTuple):
     own_p99: float
     own_core: float
     missing: float
+    taken: float
     figures: Figures
 
 
@@ -243,6 +269,7 @@ class Callers:
         """What callers get for so long."""
         assert self._calls is not None and self.server is not None
         self.live.take()
+        taken = taken_s()
         cpu, own, begun = self.server.cpu_s(), time.process_time(), time.perf_counter()
         await asyncio.sleep(seconds)
         passed = time.perf_counter() - begun
@@ -260,6 +287,7 @@ class Callers:
             own_p99=figures.own.quantile(0.99),
             own_core=own / passed,
             missing=max(0.0, 1 - back / max(1, calls * 50 * passed)),
+            taken=max(now - then for now, then in zip(taken_s(), taken, strict=True)) / passed,
             figures=figures,
         )
 

@@ -1,6 +1,6 @@
 """Calls a core: ours beside Pipecat's transport and agent-transport's endpoint, in one run.
 
-Run ``python -m benchmarks.calls [--out DIR] [--rounds 2] [--only NAME]``, about six minutes on two
+Run ``python -m benchmarks.calls [--out DIR] [--rounds 2] [--only NAME]``, about ten minutes on two
 cores. Each server echoes calls, pinned to one core; callers (those of ``trunkline load``) are on
 another: real WebSockets over the loopback, no TLS, 20 ms messages. Servers are measured in turn,
 ``--rounds`` times.

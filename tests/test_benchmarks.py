@@ -1,6 +1,8 @@
 """What benchmarks are made of. They themselves take minutes and two cores: not run here."""
 
+import asyncio
 import importlib
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +14,8 @@ from benchmarks import _ramp, _rig, account
 from benchmarks.calls import WAYS, picture, table
 from benchmarks.servers import picture as servers_picture
 from benchmarks.servers import table as servers_table
+
+from trunkline.sim.load.figures import Figures
 
 
 def found(calls: int, *, limited: bool = False) -> _ramp.Found:
@@ -86,6 +90,75 @@ def test_between_what_came_in_time_and_what_did_not_are_two_more_levels():
     ramp.bad = 1300
     assert ramp.following(1000, 0.7) == 1100
     assert ramp.following(1298, 0.9) == _ramp.MOST
+
+
+class Told:
+    """Callers who are told what they find, window by window."""
+
+    def __init__(self, *windows):
+        self.windows = list(windows)
+
+    async def have(self, calls):
+        return True
+
+    async def window(self, seconds):
+        return self.windows.pop(0)
+
+
+def window(p99=5.0, *, core=0.6, own_p99=1.0, taken=0.0, skipped=0):
+    figures = Figures(frames_skipped=skipped)
+    return _rig.Window(100, 1.0, p99, 1.0, core, own_p99, 0.5, 0.0, taken, figures)
+
+
+def levelled(*windows, calls=100, ramp=None):
+    if ramp is None:
+        ramp = _ramp.Ramp(WAYS[0], 1.0)
+        ramp.few = [window()]
+    told = Told(*windows)
+    core = asyncio.run(ramp.level(told, calls))
+    assert told.windows == []
+    return ramp, core
+
+
+def test_one_window_of_three_in_time_is_enough_and_none_is_the_servers_limit():
+    ramp, core = levelled(window(90), window(90), window(4))
+    assert (core, ramp.best, ramp.bad, ramp.limited) == (0.6, 100, 0, True)
+    ramp, core = levelled(window(90), window(90), window(90), calls=140, ramp=ramp)
+    assert (core, ramp.best, ramp.bad, ramp.limited) == (None, 100, 140, False)
+
+
+def test_a_window_of_which_a_part_was_taken_away_is_measured_again_and_counted():
+    hit = window(90, taken=0.02)
+    ramp, core = levelled(hit, hit, window(90), hit, window(90), window(4))
+    assert (core, ramp.best, ramp.hit) == (0.6, 100, 3)
+    ramp, _ = levelled(*[hit] * (_ramp.AGAIN + _ramp.TRIES), calls=140, ramp=ramp)
+    assert (ramp.bad, ramp.limited) == (140, True)  # that it carries no more is not known
+    assert ramp.hit == 3 + _ramp.AGAIN
+    assert levelled(window(4, taken=0.02))[0].hit == 0  # what came in time came in time
+
+
+def test_late_callers_are_not_the_servers_limit_and_what_came_in_time_did():
+    late = window(90, own_p99=9.0)
+    ramp, core = levelled(window(4, own_p99=9.0))
+    assert (core, ramp.best) == (0.6, 100)
+    ramp, core = levelled(late, late, late, calls=140, ramp=ramp)
+    assert (core, ramp.best, ramp.limited) == (None, 100, True)
+    levelled(window(4), calls=120, ramp=ramp)
+    assert (ramp.best, ramp.limited) == (120, True)
+    levelled(window(90), window(90), window(90), calls=130, ramp=ramp)
+    assert (ramp.best, ramp.bad, ramp.limited) == (120, 130, False)
+    unsent = window(4, skipped=3)
+    assert levelled(unsent, unsent, unsent)[0].best == 0
+
+
+def test_the_time_that_the_host_took_is_read_as_the_manual_has_it():
+    ticks = os.sysconf("SC_CLK_TCK")
+    stat = (
+        f"cpu 1 2 3 4 5 6 7 80 0 0\ncpu0 1 2 3 4 5 6 7 {3 * ticks} 9 0\ncpu1 0 0 0 0 0 0 0 4 0 0\n"
+    )
+    assert _rig.stolen_s(stat, 0) == 3.0
+    assert _rig.stolen_s(stat, 1) == 4 / ticks
+    assert _rig.stolen_s(stat, 7) == 0.0
 
 
 def test_what_cannot_be_installed_is_told_of(tmp_path):
