@@ -53,6 +53,67 @@ def test_they_can_be_part_of_another_app_below_a_path():
     assert any(heard)
 
 
+def test_paths_of_the_app_that_look_like_a_carriers_stay_the_apps():
+    async def main():
+        async with Rig(NAME, api_keys="a-key-of-this-test") as rig:
+
+            @rig.app.get("/own/status")
+            async def its_own():
+                return "own"
+
+            def asked(method, path):
+                headers = {"authorization": "Bearer a-key-of-this-test"}
+                return Request(method=method, url=BASE + path, headers=headers)
+
+            return [
+                (await rig.network.request(asked(*one))).status
+                for one in [
+                    ("GET", "/own/status"),
+                    ("GET", "/calls/status"),
+                    ("DELETE", f"/{NAME}/answer"),
+                    ("GET", "/"),
+                ]
+            ], (await rig.network.request(asked("GET", "/calls/status"))).body
+
+    statuses, problem = run_virtual(main())
+    assert statuses == [200, 404, 404, 404]
+    assert b"no call is known by this id" in problem
+
+
+def test_an_app_below_a_root_path_finds_its_doors():
+    async def main():
+        async with Rig(NAME) as rig:
+            url = rig.hooks.url(Purpose.ANSWER)
+            request = rig.carrier.sign(rig.carrier.write_webhook(Offered(rig.info()), url))
+            return await knock(rig.app, request, [request.body], root_path="/voice")
+
+    assert run_virtual(main())[0] == ("http.response.start", 200)
+
+
+async def knock(app, request, pieces, root_path=""):
+    """What a webhook is answered with that comes in ``pieces``; none: the carrier is gone."""
+    said = []
+    last = len(pieces) - 1
+    coming = iter(
+        {"type": "http.request", "body": piece, "more_body": number < last}
+        if piece is not None
+        else {"type": "http.disconnect"}
+        for number, piece in enumerate(pieces)
+    )
+
+    async def receive():
+        return next(coming)
+
+    async def send(message):
+        said.append((message["type"], message.get("status")))
+
+    headers = [(k.encode(), v.encode()) for k, v in request.headers.items()]
+    scope = {"type": "http", "method": "POST", "headers": headers, "scheme": "https"}
+    where = {"path": root_path + request.path, "root_path": root_path, "query_string": b""}
+    await app(scope | where, receive, send)
+    return said
+
+
 def test_the_app_is_ready_until_it_drains():
     async def main():
         async with Rig(NAME) as rig:
@@ -76,31 +137,11 @@ def test_the_app_is_ready_until_it_drains():
 @pytest.mark.parametrize("stays", [True, False])
 def test_a_webhook_that_comes_in_pieces_is_answered_once_it_is_whole(stays):
     async def main():
-        said = []
-
-        async def send(message):
-            said.append(message)
-
         async with Rig(NAME) as rig:
             url = rig.hooks.url(Purpose.ANSWER)
             request = rig.carrier.sign(rig.carrier.write_webhook(Offered(rig.info()), url))
-            pieces = iter(
-                [
-                    {"type": "http.request", "body": request.body[:10], "more_body": True},
-                    {"type": "http.request", "body": request.body[10:]}
-                    if stays
-                    else {"type": "http.disconnect"},
-                ]
-            )
-
-            async def receive():
-                return next(pieces)
-
-            headers = [(k.encode(), v.encode()) for k, v in request.headers.items()]
-            scope = {"type": "http", "method": "POST", "headers": headers, "scheme": "https"}
-            where = {"path": request.path, "root_path": "", "query_string": b""}
-            await rig.app(scope | where, receive, send)
-        return [(message["type"], message.get("status")) for message in said]
+            pieces = [request.body[:10], request.body[10:] if stays else None]
+            return await knock(rig.app, request, pieces)
 
     answer = [("http.response.start", 200), ("http.response.body", None)]
     assert run_virtual(main()) == (answer if stays else [])

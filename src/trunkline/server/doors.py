@@ -7,7 +7,8 @@ lead here is the routes' to say; a web framework between a carrier and its call 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, MutableMapping
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from ..carrier import Carrier, Purpose
@@ -19,15 +20,52 @@ from .asgi import AsgiSocket, Receive, SendMessage
 if TYPE_CHECKING:
     from .routes import Server
 
-__all__ = ["MediaDoor", "WebhookDoor"]
+__all__ = ["METHODS", "Doors", "MediaDoor", "WebhookDoor"]
 
 log = logging.getLogger("trunkline.server")
 
 MAX_WEBHOOK = 64 * 1024
 """Bytes of a webhook's body. The largest documented ones stay below 4 KiB."""
 
+METHODS = frozenset({"GET", "POST"})
+"""How webhooks come."""
+
 Scope = MutableMapping[str, Any]
+App = Callable[[Scope, Receive, SendMessage], Awaitable[None]]
 _PURPOSES = {purpose.value: purpose for purpose in Purpose}
+_WEBHOOK = re.compile(rf"/(?P<carrier>[^/]+)/(?P<purpose>{'|'.join(_PURPOSES)})")
+_MEDIA = re.compile(r"/(?P<carrier>[^/]+)/media(?:/(?P<token>[^/]+))?")
+
+
+class Doors:
+    """Both doors before an app of ours, as its middleware; the app has what leads to neither.
+
+    Routes would do. But the way through a framework to a route costs a sixth of what a webhook
+    does, and a socket would keep every step of it in memory for as long as the call lasts.
+    """
+
+    def __init__(self, app: App, server: Server) -> None:
+        self._app = app
+        self._server = server
+        self._webhook = WebhookDoor(server)
+        self._media = MediaDoor(server)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
+        await self._behind(scope)(scope, receive, send)
+
+    def _behind(self, scope: Scope) -> App:
+        if scope["type"] == "websocket":
+            found, door = _MEDIA.fullmatch(_path(scope)), self._media
+        elif scope["type"] == "http" and scope["method"] in METHODS:
+            found, door = _WEBHOOK.fullmatch(_path(scope)), self._webhook
+            if found is not None and self._server.carrier(found["carrier"]) is None:
+                return self._app  # such as a call of the HTTP API's that is called "status"
+        else:
+            return self._app
+        if found is None:
+            return self._app
+        scope["path_params"] = found.groupdict()
+        return door
 
 
 class WebhookDoor:
@@ -98,6 +136,11 @@ class MediaDoor:
         await send({"type": "websocket.accept"})
         socket = AsgiSocket(receive, send, self._server.settings.max_message)
         await self._server.switchboard.connect(carrier, socket, ticket)
+
+
+def _path(scope: Scope) -> str:
+    """The path below which the app is mounted left out."""
+    return scope["path"].removeprefix(scope.get("root_path", ""))
 
 
 def _headers(scope: Scope) -> dict[str, str]:

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import fastapi
 import fastapi.responses
@@ -37,7 +37,7 @@ from .api import api
 from .dialled import Dialled, Wish
 from .dialling import Dialler
 from .doorbell import Doorbell
-from .doors import MediaDoor, WebhookDoor
+from .doors import METHODS, Doors, MediaDoor, WebhookDoor
 from .observed import ObservedDialler, ObservedSwitchboard
 from .switchboard import Switchboard
 from .tokens import MemoryUsed, Ticket, Tokens
@@ -84,14 +84,14 @@ class Server:
             make_switchboard = partial(ObservedSwitchboard, observer=observer, meter=meter)
         rest = make_rest(send)
         hooks = {name: Hooks(f"{settings.public_url}/{name}") for name in carriers}
-        stream_urls = {name: settings.stream_url(name) for name in carriers}
+        self._stream_urls = {name: settings.stream_url(name) for name in carriers}
         shared: dict[str, Any] = {
             "audio": audio,
             "tokens": tokens,
             "rest": rest,
             "bell": Doorbell(bot, audio, settings.max_calls),
             "hooks": hooks,
-            "stream_urls": stream_urls,
+            "stream_urls": self._stream_urls,
             "clock": clock,
         }
         self.dialler = make_dialler(
@@ -203,7 +203,7 @@ class Server:
         carrier = self.carrier(name)
         if carrier is None:
             raise Unknown(f"no carrier here is called {name}")
-        url = self.settings.stream_url(name) + (f"/{token}" if token else "")
+        url = self._stream_urls[name] + (f"/{token}" if token else "")
         url += f"?{query}" if query else ""
         upgrade = Request(method="GET", url=url, headers=headers)
         self.switchboard.verify_upgrade(carrier, upgrade)
@@ -239,30 +239,14 @@ def router(
     """
     server = Server(bot, settings, send=send, clock=clock, telemetry=telemetry)
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        app.state.trunkline = server
-        await server.start(bot)
-        try:
-            yield
-        finally:
-            await server.stop()
-
-    routes = APIRouter(lifespan=lifespan)
-    if settings.api_keys:
-        routes.include_router(api(server, settings.api_keys))
-    if settings.metrics_keys and server.observation and server.observation.registry:
-        from .metrics import metrics_page
-
-        routes.include_router(metrics_page(server.observation.registry, settings.metrics_keys))
-    # Not an API route: there is nothing for FastAPI to resolve, and looking costs time each call.
-    webhook = WebhookDoor(server)
-    routes.routes.append(
-        Route("/{carrier}/{purpose}", webhook, methods=["GET", "POST"], include_in_schema=False)
-    )
-    media = MediaDoor(server)
-    routes.routes.append(WebSocketRoute("/{carrier}/media", media))
-    routes.routes.append(WebSocketRoute("/{carrier}/media/{token}", media))
+    routes = _routes(server, bot)
+    # No API routes: there is nothing for FastAPI to resolve, and looking costs time each call.
+    webhook, media = WebhookDoor(server), MediaDoor(server)
+    routes.routes += [
+        Route("/{carrier}/{purpose}", webhook, methods=[*METHODS], include_in_schema=False),
+        WebSocketRoute("/{carrier}/media", media),
+        WebSocketRoute("/{carrier}/media/{token}", media),
+    ]
     return routes
 
 
@@ -278,7 +262,7 @@ def create_app(
 
     Arguments and errors as for ``router``.
     """
-    routes = router(bot, settings, send=send, clock=clock, telemetry=telemetry)
+    server = Server(bot, settings, send=send, clock=clock, telemetry=telemetry)
     app = FastAPI(
         title="Trunkline",
         version=__version__,
@@ -293,7 +277,6 @@ def create_app(
 
     @app.get("/health/ready")
     async def ready(response: fastapi.Response) -> dict[str, object]:
-        server: Server = app.state.trunkline
         board = server.switchboard
         if board.draining:
             response.status_code = 503
@@ -303,5 +286,31 @@ def create_app(
             "carriers": sorted(board.carriers),
         }
 
-    app.include_router(routes)
+    app.include_router(_routes(server, bot))
+    # ASGI says that its callables are awaited; those of every server are coroutine functions.
+    app.add_middleware(cast("Any", Doors), server=server)
     return app
+
+
+def _routes(server: Server, bot: Bot) -> APIRouter:
+    """All but what carriers knock on."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        app.state.trunkline = server
+        await server.start(bot)
+        try:
+            yield
+        finally:
+            await server.stop()
+
+    routes = APIRouter(lifespan=lifespan)
+    if server.settings.api_keys:
+        routes.include_router(api(server, server.settings.api_keys))
+    if server.settings.metrics_keys and server.observation and server.observation.registry:
+        from .metrics import metrics_page
+
+        routes.include_router(
+            metrics_page(server.observation.registry, server.settings.metrics_keys)
+        )
+    return routes
