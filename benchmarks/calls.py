@@ -1,4 +1,4 @@
-"""Calls a core: ours beside Pipecat's transport and agent-transport's endpoint, in one run.
+"""Calls a core: ours beside Pipecat's transport and agent-transport's two, in one run.
 
 Run ``python -m benchmarks.calls [--out DIR] [--rounds 2] [--only NAME]``, about ten minutes on two
 cores. Each server echoes calls, pinned to one core; callers (those of ``trunkline load``) are on
@@ -22,7 +22,15 @@ from ._bars import Bar, Panel, chart
 from ._ramp import Found, command, number
 from ._rig import HERE, Way, machine
 
-__all__ = ["AGENT_TRANSPORT", "PEERS", "PIPECAT", "main", "ours", "theirs"]
+__all__ = [
+    "AGENT_TRANSPORT",
+    "AGENT_TRANSPORT_PIPECAT",
+    "PEERS",
+    "PIPECAT",
+    "main",
+    "ours",
+    "theirs",
+]
 
 PIPECAT = (
     "pipecat-ai[websocket]==1.14.0",
@@ -31,6 +39,11 @@ PIPECAT = (
     "websockets==17.4",
 )
 AGENT_TRANSPORT = ("agent-transport==0.2.2",)
+AGENT_TRANSPORT_PIPECAT = (
+    "agent-transport[pipecat]==0.2.2",
+    "pipecat-ai==1.14.0",
+    "uvloop==0.23.0",
+)
 PEERS = HERE / "_peers"
 
 
@@ -67,6 +80,13 @@ WAYS = [
         (str(PEERS / "agent_transport_calls.py"), "{port}"),
         AGENT_TRANSPORT,
         carrier="plivo",
+    ),
+    Way(
+        "agent-transport, Pipecat",
+        (str(PEERS / "agent_transport_pipecat_calls.py"), "{port}"),
+        AGENT_TRANSPORT_PIPECAT,
+        carrier="plivo",
+        cps=10.0,
     ),
 ]
 COLOURS = {"bare": 0, "ours": 2, "Pipecat": 1, "agent-transport": 1}
