@@ -122,9 +122,10 @@ class Call:
     """
 
     __slots__ = (
-        "__dict__", "_early", "_early_bytes", "_feeds", "_hearers", "_missed", "_over",
-        "_speaking", "_taps", "_utterances", "_watchers", "audio_in", "audio_out", "carrier",
-        "direction", "ended", "from_", "heard", "id", "info", "line", "parameters", "to",
+        "__dict__", "_early", "_early_bytes", "_early_most", "_feeds", "_hearers", "_missed",
+        "_over", "_speaking", "_taps", "_utterances", "_watchers", "audio_in", "audio_out",
+        "carrier", "direction", "ended", "from_", "heard", "id", "info", "line", "parameters",
+        "to",
     )  # fmt: skip
 
     def __init__(self, info: CallInfo, started: Started, line: Line) -> None:
@@ -143,6 +144,7 @@ class Call:
         """Told by the session: the caller's audio. Whoever listens, itself: it is a busy way."""
         self._early: deque[Audio] = deque()
         self._early_bytes = 0
+        self._early_most = self.audio_in.bytes_in(EARLY_AUDIO_MS)
         self._hearers: tuple[Callable[[Audio], None], ...] = ()
         self._watchers: list[Callable[[CallEvent], object]] = []
         self._missed: list[CallEvent] | None = []
@@ -446,7 +448,7 @@ class Call:
     def _keep(self, event: Audio) -> None:
         self._early.append(event)
         self._early_bytes += len(event.payload)
-        while self.audio_in.ms_in(self._early_bytes) > EARLY_AUDIO_MS:
+        while self._early_bytes > self._early_most:
             self._early_bytes -= len(self._early.popleft().payload)
 
 

@@ -79,8 +79,8 @@ class Playout:
     __slots__ = (
         "__weakref__", "_asked_at", "_audio", "_can_clear", "_changed_at", "_changes",
         "_expected", "_full", "_largest", "_lead", "_lead_least", "_lead_most", "_mark_at",
-        "_marked", "_number", "_playhead", "_sample_bytes", "_sending", "_together", "_unsettled",
-        "_whole",
+        "_marked", "_number", "_playhead", "_rate", "_sample_bytes", "_sending", "_together",
+        "_unsettled", "_whole",
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +94,7 @@ class Playout:
         together: int = 1,
     ) -> None:
         self._audio = audio
+        self._rate = audio.bytes_per_second
         self._sample_bytes = audio.sample_bytes
         self._whole = rule.whole
         self._full = audio.bytes_in(rule.ms)
@@ -104,7 +105,7 @@ class Playout:
         self._lead_most = rule.max_lead_ms / 1000 if can_clear else _LEAD_UNCLEARED
         self._lead_least = min(lead_ms / 1000, self._lead_most)
         self._lead = self._lead_least
-        self._playhead = Playhead(audio.bytes_per_second)
+        self._playhead = Playhead(self._rate)
         self._sending: deque[Passage] = deque()
         self._unsettled: deque[Passage] = deque()
         self._changes: list[Change] = []
@@ -256,7 +257,7 @@ class Playout:
         heard = passage.heard
         if heard is None:
             heard = self._heard_of(passage, self._playhead.heard(now))
-        return heard * 1000 / self._audio.bytes_per_second
+        return heard * 1000 / self._rate
 
     def ahead_ms(self, now: float) -> float:
         """Milliseconds of audio that were sent and are not yet played."""
@@ -300,11 +301,11 @@ class Playout:
             padding = self._full - len(payload)
             payload += self._audio.silence * (padding // self._audio.sample_bytes)
         playhead.add(len(payload), now)
-        passage.ends = playhead.ends - padding / self._audio.bytes_per_second
+        passage.ends = playhead.ends - padding / self._rate
         out.append(Audio(payload))
         if self._marked:
             passage.unmarked += len(payload)
-            if begins or passage.unmarked >= every * self._audio.bytes_per_second:
+            if begins or passage.unmarked >= every * self._rate:
                 self._mark(passage, now, out)
 
     def _message_size(self, passage: Passage, now: float) -> int:
@@ -314,7 +315,7 @@ class Playout:
             return self._largest
         missing = now + self._lead - max(now, self._playhead.ends)
         # Rounded down, or it would be more than a message too many; but not for a float's last bit.
-        overdue = int(missing * self._audio.bytes_per_second + 1e-6) // self._full
+        overdue = int(missing * self._rate + 1e-6) // self._full
         messages = overdue + self._together
         return min(messages * self._full, self._largest)
 
