@@ -95,9 +95,9 @@ def free_port() -> int:
 
 
 class Server:
-    """``trunkline serve`` on core 0."""
+    """``trunkline serve`` on core 0, of another source ``tree`` if one is named."""
 
-    def __init__(self, bot: str, listener: str) -> None:
+    def __init__(self, bot: str, listener: str, *, simulator: int = 0, tree: str = "") -> None:
         self.folder = tempfile.TemporaryDirectory()
         path = Path(self.folder.name) / "bot.py"
         path.write_text(BOTS[bot])
@@ -107,13 +107,18 @@ class Server:
         self.log = Path(self.folder.name) / "log"
         serve = [
             *(sys.executable, "-m", "trunkline", "serve", str(path), "--port", str(self.port)),
-            *("--simulator", f"http://127.0.0.1:{free_port()}"),
+            *("--simulator", f"http://127.0.0.1:{simulator or free_port()}"),
             *(("--media-port", str(media)) if fast else ()),
         ]
         floor = [sys.executable, "-c", FLOOR, str(self.port)]
         self.process = subprocess.Popen(
             floor if listener == "floor" else serve,
-            env={**os.environ, "TRUNKLINE_SECRET": SECRET, "TRUNKLINE_MAX_CALLS": "10000"},
+            env={
+                **os.environ,
+                **({"PYTHONPATH": f"{tree}/src"} if tree else {}),
+                "TRUNKLINE_SECRET": SECRET,
+                "TRUNKLINE_MAX_CALLS": "10000",
+            },
             stderr=self.log.open("w"),
             preexec_fn=lambda: pin(0),
         )
