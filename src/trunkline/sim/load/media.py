@@ -51,6 +51,7 @@ class LoadMedia(Media):
         "_format",
         "_frames",
         "_live",
+        "_marked",
         "_outbound",
         "_playout",
         "_socket",
@@ -91,6 +92,7 @@ class LoadMedia(Media):
         self._format: AudioFormat | None = None
         self._bytes_per_second = 0
         self._frames = 0
+        self._marked = False
         self._stuck = 0
         self._say(started)
         socket.begin(self._take)
@@ -101,9 +103,8 @@ class LoadMedia(Media):
 
     def turn(self, now: float) -> None:
         """Twenty milliseconds have passed: the next frame leaves."""
-        if self._playout.marks:
-            for name in self._playout.reached(now):
-                self._say(Mark(name))
+        if self._marked:
+            self._reach_marks(now)
         audio = self._caller.frame(now)
         socket, wire = self._socket, self._wire
         if socket.paused:
@@ -116,6 +117,11 @@ class LoadMedia(Media):
         self._live.figures.frames_sent += 1
         for message in wire.outgoing():
             socket.send(message)
+
+    def _reach_marks(self, now: float) -> None:
+        for name in self._playout.reached(now):
+            self._say(Mark(name))
+        self._marked = bool(self._playout.marks)
 
     def _wait_for_reader(self) -> None:
         self._stuck += 1
@@ -183,6 +189,7 @@ class LoadMedia(Media):
         if isinstance(event, Mark):
             if self._carrier.marks is not Marks.NONE:
                 self._playout.mark(event.name, now)
+                self._marked = True
         elif isinstance(event, Clear):
             self._clear(now)
         elif not isinstance(event, Digits):
