@@ -91,7 +91,10 @@ def test_an_app_below_a_root_path_finds_its_doors():
 
 
 async def knock(app, request, pieces, root_path=""):
-    """What a webhook is answered with that comes in ``pieces``; none: the carrier is gone."""
+    """What a webhook is answered with that comes in ``pieces``; ``None``: the carrier is gone.
+
+    An empty last piece never comes.
+    """
     said = []
     last = len(pieces) - 1
     coming = iter(
@@ -102,7 +105,10 @@ async def knock(app, request, pieces, root_path=""):
     )
 
     async def receive():
-        return next(coming)
+        piece = next(coming)
+        if piece.get("body") == b"":
+            await asyncio.Event().wait()
+        return piece
 
     async def send(message):
         said.append((message["type"], message.get("status")))
@@ -112,6 +118,18 @@ async def knock(app, request, pieces, root_path=""):
     where = {"path": root_path + request.path, "root_path": root_path, "query_string": b""}
     await app(scope | where, receive, send)
     return said
+
+
+def test_a_webhook_whose_body_does_not_come_to_its_end_is_given_up():
+    async def main():
+        async with Rig(NAME) as rig:
+            url = rig.hooks.url(Purpose.ANSWER)
+            request = rig.carrier.sign(rig.carrier.write_webhook(Offered(rig.info()), url))
+            begun = asyncio.get_running_loop().time()
+            said = await knock(rig.app, request, [request.body[:5], b""])
+            return said[0], asyncio.get_running_loop().time() - begun
+
+    assert run_virtual(main()) == (("http.response.start", 408), 10.0)
 
 
 def test_the_app_is_ready_until_it_drains():

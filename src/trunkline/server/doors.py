@@ -6,6 +6,7 @@ lead here is the routes' to say; a web framework between a carrier and its call 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -27,6 +28,8 @@ log = logging.getLogger("trunkline.server")
 MAX_WEBHOOK = 64 * 1024
 """Bytes of a webhook's body. The largest documented ones stay below 4 KiB."""
 
+BODY_S = 10.0
+"""How long a webhook's body may take to come; then it is answered with 408."""
 METHODS = frozenset({"GET", "POST"})
 """How webhooks come."""
 
@@ -81,20 +84,21 @@ class WebhookDoor:
         if carrier is None or purpose is None:
             await _answer(send, Response(404))
             return
-        body = b""
-        more = True
-        while more:
-            part = await receive()
-            if part["type"] == "http.disconnect":
+        try:
+            async with asyncio.timeout(BODY_S):
+                body = await _body(receive)
+        except TimeoutError:
+            answer = Response(408)
+        else:
+            if body is None:
                 return  # nobody is there to be answered
-            body += part.get("body", b"")
-            if len(body) > MAX_WEBHOOK:
+            if len(body) <= MAX_WEBHOOK:
+                answer = await self._ask(carrier, purpose, scope, body)
+            else:
+                answer = Response(413)
                 if (observation := self._server.observation) is not None:
                     observation.observer.webhook_refused(carrier.name, Turned.TOO_LARGE)
-                await _answer(send, Response(413))
-                return
-            more = part.get("more_body", False)
-        await _answer(send, await self._ask(carrier, purpose, scope, body))
+        await _answer(send, answer)
 
     async def _ask(self, carrier: Carrier, purpose: Purpose, scope: Scope, body: bytes) -> Response:
         query = scope["query_string"].decode("latin-1")
@@ -141,6 +145,18 @@ class MediaDoor:
 def _path(scope: Scope) -> str:
     """The path below which the app is mounted left out."""
     return scope["path"].removeprefix(scope.get("root_path", ""))
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """A request's body, or more than too much of it; ``None`` where the client has gone."""
+    body, more = b"", True
+    while more and len(body) <= MAX_WEBHOOK:
+        part = await receive()
+        if part["type"] == "http.disconnect":
+            return None
+        body += part.get("body", b"")
+        more = part.get("more_body", False)
+    return body
 
 
 def _headers(scope: Scope) -> dict[str, str]:
