@@ -55,6 +55,15 @@ class Stream(ABC, Generic[In, Out]):
             LocalProtocolError: this end cannot say it, or not yet.
         """
 
+    def messages(self, event: Out) -> Sequence[str | bytes]:
+        """The messages that say ``event``, and those that were queued before: ``send``, drained.
+
+        Raises:
+            LocalProtocolError: as ``send``.
+        """
+        self.send(event)
+        return self.outgoing()
+
     def put(self, message: object) -> None:
         """Queue a message as JSON text: a struct, or a mapping."""
         self._queue.append(msgspec.json.encode(message).decode())

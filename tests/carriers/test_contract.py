@@ -50,6 +50,7 @@ from trunkline.errors import (
     CallEnded,
     CarrierError,
     ConfigError,
+    LocalProtocolError,
     RemoteProtocolError,
     Unsupported,
 )
@@ -230,6 +231,25 @@ def test_what_goes_out_is_handed_out_once(found: type[Carrier]) -> None:
     bot.send(events.Audio(frame))
     assert len(bot.outgoing()) >= 1
     assert list(bot.outgoing()) == []
+
+
+@every
+def test_the_carriers_messages_are_what_it_sends_queued_ones_first(found: type[Carrier]) -> None:
+    started = started_for(found, found.outbound[0])
+    frame = started.inbound.silence * (started.inbound.rate * found.frame.ms // 1000)
+    one, other = (found.carrier_end(example(found), started.outbound) for _ in range(2))
+    for event in (started, events.Audio(frame, 0), events.Audio(frame, 20)):
+        one.send(event)
+        told = one.outgoing()
+        assert told
+        assert list(other.messages(event)) == list(told)
+    for end in (one, other):
+        end.send(events.Audio(frame, 40))
+    one.send(events.Audio(frame, 60))
+    assert list(other.messages(events.Audio(frame, 60))) == list(one.outgoing())
+    assert not other.owes
+    with pytest.raises(LocalProtocolError):
+        example(found).carrier_end(started.outbound).messages(events.Audio(frame))
 
 
 # --- junk ------------------------------------------------------------------------------------

@@ -234,6 +234,11 @@ class CarrierEnd(Stream[ToCaller, FromCaller]):
             case _:
                 return (events.Clear(),)
 
+    def messages(self, event: FromCaller) -> Sequence[str | bytes]:
+        if isinstance(event, Audio) and self._started is not None and not self._queue:
+            return (self._media(event),)
+        return super().messages(event)
+
     def send(self, event: FromCaller) -> None:
         if isinstance(event, Audio) and self._started is not None:
             self._queue.append(self._media(event))

@@ -113,9 +113,8 @@ class LoadMedia(Media):
             return
         frames = self._frames
         self._frames = frames + 1
-        wire.send(Audio(audio, frames * FRAME_MS))
         self._live.figures.frames_sent += 1
-        for message in wire.outgoing():
+        for message in wire.messages(Audio(audio, frames * FRAME_MS)):
             socket.send(message)
 
     def _reach_marks(self, now: float) -> None:
@@ -130,8 +129,7 @@ class LoadMedia(Media):
             self._socket.abort()
 
     def _say(self, event: Started | Mark | Digit | Cleared | Stopped) -> None:
-        self._wire.send(event)
-        for message in self._wire.outgoing():
+        for message in self._wire.messages(event):
             self._socket.send(message)
 
     def press(self, digit: str, duration_ms: int = _KEY_MS) -> None:
