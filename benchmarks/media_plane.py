@@ -1,15 +1,14 @@
-"""Many calls on one core: how late echoed audio comes, and what a call costs.
+"""What a message costs a server's core, in turns: the floor, our two listeners, and other trees.
 
-Run ``python -m benchmarks.media_plane``; it prints a Markdown table. ``trunkline serve`` runs in a
-process of its own, pinned to core 0; this process is the carrier, on core 1: one WebSocket a call
-over the loopback, a message every 20 ms. Without a second core nothing is pinned, and the figures
-mean little.
+Run ``python -m benchmarks.media_plane [--bot echo|wide|speak] [--beside TREE]``, a minute. Each
+server is pinned to core 0 and holds its own calls; this process is the carrier, on core 1: one
+WebSocket a call over the loopback, a message every 20 ms, to one server after the other for a
+second each, round after round. So they meet the same machine, however its speed changes, and a
+change can be told from the tree before it (``--beside``) to a few per cent.
 
-- **late**: from a message's sending to the echo's coming, in ms;
-- **CPU**: of the server's process, ms a second for each call;
-- **RSS**: what the server's memory grew by, KB for each call.
-
-Arguments: ``--listener floor,asgi,fast --calls 40,500 --bot echo|wide|speak --seconds 8``.
+- **floor**: a picows server that does nothing but send each message back;
+- **µs a message**: CPU for each message that came, whatever was sent back: the median turn;
+- **late**: from a message's sending to the echo's coming, in ms.
 """
 
 from __future__ import annotations
@@ -20,12 +19,14 @@ import base64
 import gc
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from array import array
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,15 @@ from trunkline.media.formats import PCMU_8K
 from trunkline.server.tokens import MemoryUsed, Ticket, Tokens
 from trunkline.web import Request
 
+from ._rig import CALLERS_CORE, SERVERS_CORE, free_port, pin
+
 __all__ = ["main"]
 
 CARRIER = "twilio"
 SECRET = "of-the-benchmark-only"
 FRAME_S = 0.02
 TICK_S = 0.001
+WARM_UP_S, SETTLE_S, TURN_S = 0.5, 0.15, 0.8
 BOTS = {
     "echo": """
 async def bot(call):
@@ -80,15 +84,9 @@ uvloop.run(main())
 """
 
 
-def pin(core: int) -> None:
-    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > core:
-        os.sched_setaffinity(0, {core})
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def loop_cpu_s(pid: int) -> float:
+    """CPU of a process's first thread, which has the event loop: finer than the ticks of 10 ms."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 # --- the server ------------------------------------------------------------------------------
@@ -120,7 +118,7 @@ class Server:
                 "TRUNKLINE_MAX_CALLS": "10000",
             },
             stderr=self.log.open("w"),
-            preexec_fn=lambda: pin(0),
+            preexec_fn=lambda: pin(SERVERS_CORE),
         )
         until = time.monotonic() + 20
         while time.monotonic() < until:
@@ -131,14 +129,6 @@ class Server:
             except OSError:
                 time.sleep(0.1)
         raise RuntimeError(self.log.read_text())
-
-    def cpu_s(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def rss_kb(self) -> float:
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1024
 
     def stop(self) -> None:
         self.process.kill()
@@ -245,51 +235,76 @@ class Load:
                 self.sent += 1
 
 
-async def measure(bot: str, listener: str, count: int, seconds: float) -> str:
-    server = Server(bot, listener)
-    try:
-        load = Load()
-        before = server.rss_kb()
-        cpu = server.cpu_s()
-        await load.open(count, server.media_port)
-        set_up = (server.cpu_s() - cpu) / count * 1000
-        await load.run(2.0)
-        load.measuring, load.sent = True, 0
-        cpu, began, own = server.cpu_s(), time.monotonic(), time.process_time()
-        await load.run(seconds)
-        took = time.monotonic() - began
-        cpu, own = server.cpu_s() - cpu, time.process_time() - own
-        rss = (server.rss_kb() - before) / count
-        late = sorted(load.late) or [0.0]
-        at = [late[min(len(late) - 1, int(len(late) * q))] * 1000 for q in (0.5, 0.99, 0.999)]
+class Driven:
+    """A server and its calls, driven in turns with others'."""
+
+    def __init__(self, name: str, server: Server, calls: int) -> None:
+        self.name = name
+        self.server = server
+        self.load = Load()
+        self.us: list[float] = []
+        self.lost = 0
+        self._calls = calls
+
+    async def open(self) -> None:
+        await self.load.open(self._calls, self.server.media_port)
+        await self.load.run(WARM_UP_S)
+
+    async def turn(self) -> None:
+        load = self.load
+        await load.run(SETTLE_S)
+        load.sent, load.measuring = 0, True
+        pid = self.server.process.pid
+        cpu = loop_cpu_s(pid)
+        await load.run(TURN_S)
+        self.us.append((loop_cpu_s(pid) - cpu) / load.sent * 1e6)
+        load.measuring = False
+        self.lost = load.lost
+
+    def told(self, floor: Driven) -> str:
+        late = sorted(self.load.late) or [0.0]
+        p50, p99 = (late[int(len(late) * share)] * 1000 for share in (0.5, 0.99))
+        ratio = statistics.median(a / b for a, b in zip(self.us, floor.us, strict=True))
+        us = statistics.median(self.us)
         return (
-            f"| {bot} | {listener} | {count} | {at[0]:.2f} | {at[1]:.1f} | {at[2]:.1f} "
-            f"| {cpu / took / count * 1000:.2f} | {cpu / took:.0%} | {set_up:.2f} | {rss:.0f} "
-            f"| {load.came / load.sent:.1%} | {load.lost} | {own / took:.0%} |"
+            f"| {self.name} | {us:.1f} | {ratio:.2f} | {us / 20:.2f} | {p50:.2f} | {p99:.1f} "
+            f"| {self.lost} |"
         )
+
+
+async def measure(bot: str, calls: int, rounds: int, beside: Sequence[str]) -> list[Driven]:
+    ways = [("floor", "floor", ""), ("ours, fast", "fast", ""), ("ours, ASGI", "asgi", "")]
+    ways += [(f"{tree}, fast", "fast", tree) for tree in beside]
+    driven: list[Driven] = []
+    try:
+        for name, listener, tree in ways:
+            driven.append(Driven(name, Server(bot, listener, tree=tree), calls))
+            await driven[-1].open()
+        for number in range(rounds):
+            print(f"round {number + 1}/{rounds}", file=sys.stderr, flush=True)
+            for one in driven:
+                await one.turn()
+        return driven
     finally:
-        server.stop()
+        for one in driven:
+            one.server.stop()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--listener", default="floor,asgi,fast")
-    parser.add_argument("--calls", default="40,500")
-    parser.add_argument("--bot", default="echo")
-    parser.add_argument("--seconds", type=float, default=6.0)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.media_plane", description=__doc__)
+    parser.add_argument("--calls", type=int, default=200)
+    parser.add_argument("--bot", choices=sorted(BOTS), default="echo")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--beside", action="append", default=[], help="another source tree of ours")
     given = parser.parse_args(sys.argv[1:] if "media_plane" in sys.argv[0] else [])
-    pin(1)
-    print(
-        "| bot | listener | calls | late p50 | p99 | p99.9 | CPU ms/s a call | server's core "
-        "| set-up ms | RSS KB | came back | lost | load's core |"
-    )
-    print("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+    pin(CALLERS_CORE)
     gc.freeze()
-    for bot in given.bot.split(","):
-        for listener in given.listener.split(","):
-            for count in map(int, given.calls.split(",")):
-                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                    print(runner.run(measure(bot, listener, count, given.seconds)), flush=True)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        driven = runner.run(measure(given.bot, given.calls, given.rounds, given.beside))
+    print("| server | µs a message | times the floor | ms/s a call | late p50 | p99 | lost |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
+    for one in driven:
+        print(one.told(driven[0]))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ from urllib.parse import urlsplit
 import picows
 import uvloop
 
-from benchmarks.media_plane import CARRIER, Server, carrier, free_port, pin
+from benchmarks._rig import CALLERS_CORE, SERVERS_CORE, free_port, pin
+from benchmarks.media_plane import CARRIER, Server, carrier, loop_cpu_s
 from trunkline.carrier import Hooks, OpenStream, Purpose
 from trunkline.events import (
     Audio,
@@ -88,7 +89,7 @@ class Floor:
         self.port, self.media_port = free_port(), free_port()
         ports = (str(self.port), str(self.media_port))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", FLOOR, *ports, str(path)], preexec_fn=lambda: pin(0)
+            [sys.executable, "-c", FLOOR, *ports, str(path)], preexec_fn=lambda: pin(SERVERS_CORE)
         )
         time.sleep(2)
 
@@ -197,13 +198,13 @@ class Caller:
 
     def _meter(self, count: int) -> Callable[[], float]:
         """Tells µs of the server's CPU for each call, since it was last asked."""
-        path = Path(f"/proc/{self._server.process.pid}/task/{self._server.process.pid}/schedstat")
-        last = int(path.read_text().split()[0])
+        pid = self._server.process.pid
+        last = loop_cpu_s(pid)
 
         def spent() -> float:
             nonlocal last
-            before, last = last, int(path.read_text().split()[0])
-            return (last - before) / count / 1000
+            before, last = last, loop_cpu_s(pid)
+            return (last - before) / count * 1e6
 
         return spent
 
@@ -296,7 +297,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--beside", action="append", default=[])
     given = parser.parse_args(sys.argv[1:] if "set_up" in sys.argv[0] else [])
-    pin(1)
+    pin(CALLERS_CORE)
     gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         callers = runner.run(measure(["", *given.beside], given.calls, given.rounds))
