@@ -17,9 +17,11 @@ LATE_MS = 20.0
 # The callers' own timer must be clearly better than what it measures.
 OWN_MS = 5.0
 MISSING = 0.1
-# A window of which the host, or another program, took so much from one core (15 ms) is looked at
-# again before it counts against a server, so often for each level: else they would be measured.
+# A window of which the host took so much from one core (15 ms), or in which callers were late on a
+# core that was not full, so that others had it, is looked at again before it counts against a
+# server, so often for each level: else they would be measured.
 TAKEN, AGAIN = 0.005, 5
+FULL = 0.85
 ALONE_S, WINDOW_S = 3.0, 3.0
 MOST, TRIES = 3000, 3
 
@@ -94,13 +96,13 @@ class Ramp:
         """A window in which no core was taken away, if there is one."""
         for _ in range(AGAIN):
             window = await callers.window(seconds)
-            if window.taken <= TAKEN:
+            if not was_hit(window):
                 return window
             self.hit += 1
         return window
 
     async def level(self, callers: Callers, calls: int) -> float | None:
-        """What of its core the server needs for so many, or ``None``: there is no going on.
+        """What of a core so many need, the server's or the callers'; ``None``: no going on.
 
         What comes too late is looked at more than once, lest it was the machine.
         """
@@ -110,12 +112,12 @@ class Ramp:
             window = await callers.window(WINDOW_S)
             if self.judged(window, calls, there):
                 self.best = max(self.best, calls)
-                return window.core
-            if window.taken > TAKEN and again:
+                return max(window.core, window.own_core)
+            if was_hit(window) and again:
                 self.hit, again = self.hit + 1, again - 1
             else:
                 tries -= 1
-            clean = clean or not (window.taken > TAKEN or own_fault(window))
+            clean = clean or not (was_hit(window) or own_fault(window))
         if calls < (self.bad or MOST):
             self.bad = calls
             # Callers who are late, or a core that is not there, tell nothing of the server.
@@ -157,6 +159,11 @@ class Ramp:
             levels=self.levels,
             hit=self.hit,
         )
+
+
+def was_hit(window: Window) -> bool:
+    """Whether the host, or another program on the callers' core, took a core away."""
+    return window.taken > TAKEN or (own_fault(window) and window.own_core < FULL)
 
 
 def own_fault(window: Window) -> bool:

@@ -194,23 +194,18 @@ def stolen_s(stat: str, core: int) -> float:
 
 
 def taken_s() -> list[float]:
-    """For how long in all the servers' core was taken away, and the callers' from this thread.
-
-    By the host, and the callers' by other programs, too; nothing where the system does not tell.
-    """
+    """The same of the servers' core and the callers', now; nothing where none is told."""
     try:
         stat = Path("/proc/stat").read_text()
-        waited_ns = int(Path("/proc/self/schedstat").read_text().split()[1])
     except OSError:
         return [0.0, 0.0]
-    stolen = [stolen_s(stat, core) for core in (SERVERS_CORE, CALLERS_CORE)]
-    return [stolen[0], stolen[1] + waited_ns / 1e9]
+    return [stolen_s(stat, core) for core in (SERVERS_CORE, CALLERS_CORE)]
 
 
 class Window(NamedTuple):
     """What was measured in a few seconds; times in ms, CPU in ms a second for each call.
 
-    ``taken``: what share of one core the host kept to itself, or others took from the callers.
+    ``taken``: what share of one core, the servers' or the callers', the host kept to itself.
     """
 
     calls: int

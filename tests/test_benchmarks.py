@@ -105,9 +105,9 @@ class Told:
         return self.windows.pop(0)
 
 
-def window(p99=5.0, *, core=0.6, own_p99=1.0, taken=0.0, skipped=0):
+def window(p99=5.0, *, own_core=0.5, own_p99=1.0, taken=0.0, skipped=0):
     figures = Figures(frames_skipped=skipped)
-    return _rig.Window(100, 1.0, p99, 1.0, core, own_p99, 0.5, 0.0, taken, figures)
+    return _rig.Window(100, 1.0, p99, 1.0, 0.6, own_p99, own_core, 0.0, taken, figures)
 
 
 def levelled(*windows, calls=100, ramp=None):
@@ -138,7 +138,7 @@ def test_a_window_of_which_a_part_was_taken_away_is_measured_again_and_counted()
 
 
 def test_late_callers_are_not_the_servers_limit_and_what_came_in_time_did():
-    late = window(90, own_p99=9.0)
+    late = window(90, own_p99=9.0, own_core=0.97)
     ramp, core = levelled(window(4, own_p99=9.0))
     assert (core, ramp.best) == (0.6, 100)
     ramp, core = levelled(late, late, late, calls=140, ramp=ramp)
@@ -147,8 +147,11 @@ def test_late_callers_are_not_the_servers_limit_and_what_came_in_time_did():
     assert (ramp.best, ramp.limited) == (120, True)
     levelled(window(90), window(90), window(90), calls=130, ramp=ramp)
     assert (ramp.best, ramp.bad, ramp.limited) == (120, 130, False)
-    unsent = window(4, skipped=3)
+    unsent = window(4, skipped=3, own_core=1.0)
     assert levelled(unsent, unsent, unsent)[0].best == 0
+    # On a core that is not full, it was others who made them late.
+    ramp, core = levelled(window(90, own_p99=9.0), window(4, own_core=0.7))
+    assert (core, ramp.best, ramp.hit) == (0.7, 100, 1)
 
 
 def test_the_time_that_the_host_took_is_read_as_the_manual_has_it():
