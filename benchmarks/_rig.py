@@ -237,8 +237,10 @@ class Callers:
         """Serve the carrier's REST API, and say where."""
         network = await self._stack.enter_async_context(RealNetwork())
         self._calls = Calls(self.plan, network, self._wheel, self.live)
+        rest = await self._stack.enter_async_context(serve(platform_app(self._calls.exchange)))
+        # Before that is left: calls whose server is gone would ask it how to go on.
         self._stack.push_async_callback(self._calls.aclose)
-        return await self._stack.enter_async_context(serve(platform_app(self._calls.exchange)))
+        return rest
 
     async def have(self, count: int) -> bool:
         """So many calls, if the server takes them."""

@@ -23,7 +23,7 @@ FUNCTION_LINES = 60
 
 # Who may import whom: a module may use those of its own layer and of the layers above it here.
 LAYERS = [
-    ["errors", "web", "media", "events", "sockets", "websocket"],
+    ["errors", "web", "media", "events", "http", "sockets", "websocket"],
     ["wire", "answers"],
     ["control"],
     ["carrier"],
@@ -45,6 +45,7 @@ LAYERS = [
 IMPURE = {
     "sockets",
     "websocket",
+    "http",
     "rest",
     "alarm",
     "link",

@@ -19,6 +19,7 @@ import httpx
 from .carrier import Carrier, Control
 from .errors import CarrierError, OutcomeUnknown
 from .events import CallInfo, CallState
+from .http import Http
 from .web import Flow, Request, Response
 
 __all__ = ["HttpSender", "NotSent", "Rest", "Send"]
@@ -47,7 +48,7 @@ class NotSent(OSError):
 
 
 class HttpSender:
-    """Sends over HTTP with one pooled client.
+    """Sends over HTTP.
 
     Args:
         simulator_url: where a carrier simulator answers for every carrier, instead of the
@@ -57,18 +58,14 @@ class HttpSender:
 
     def __init__(self, simulator_url: str = "", *, timeout_s: float = 5.0) -> None:
         self._simulator_url = simulator_url.rstrip("/")
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout_s, connect=min(3.0, timeout_s)), follow_redirects=False
-        )
+        self._http = Http(httpx.Timeout(timeout_s, connect=min(3.0, timeout_s)))
 
     async def __call__(self, carrier: str, request: Request) -> Response:
         url = request.url
         if self._simulator_url:
             url = f"{self._simulator_url}/{carrier}/{url.partition('://')[2]}"
         try:
-            answer = await self._client.request(
-                request.method, url, headers=dict(request.headers), content=request.body
-            )
+            answer = await self._http.request(request.method, url, request.headers, request.body)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise NotSent(type(error).__name__) from error
         except httpx.TimeoutException as error:
@@ -80,7 +77,7 @@ class HttpSender:
 
     async def close(self) -> None:
         """Close the client's connections."""
-        await self._client.aclose()
+        await self._http.aclose()
 
 
 class Rest:

@@ -14,6 +14,7 @@ import httpx
 
 from .. import websocket
 from ..errors import TrunklineError
+from ..http import Http
 from ..web import Request, Response
 from ..websocket import ABNORMAL, Connection, NotConnected
 from .deadline import deadline
@@ -62,7 +63,8 @@ class RealNetwork:
         self._via = urlsplit(via)
         self._timeout = timeout
         # trust_env: a proxy set for the machine has no business between a simulator and a server.
-        self._client = httpx.AsyncClient(timeout=timeout, trust_env=False)
+        # Many at once, lest a server that answers slowly seems slower still under load.
+        self._http = Http(httpx.Timeout(timeout), trust_env=False, most=1024)
 
     async def __aenter__(self) -> RealNetwork:
         return self
@@ -77,16 +79,14 @@ class RealNetwork:
 
     async def aclose(self) -> None:
         """Close the connections kept for later requests."""
-        await self._client.aclose()
+        await self._http.aclose()
 
     async def request(self, request: Request) -> Response:
         headers = {"host": urlsplit(request.url).netloc, **request.headers}
         url = self._rerouted(request.url)
         try:
             async with deadline(self._timeout, f"an answer from {_where(request.url)}"):
-                answer = await self._client.request(
-                    request.method, url, headers=headers, content=request.body
-                )
+                answer = await self._http.request(request.method, url, headers, request.body)
         except httpx.HTTPError as error:
             raise Unreachable(f"{_where(request.url)}: {error or type(error).__name__}") from None
         return Response(answer.status_code, dict(answer.headers), answer.content)
