@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trunkline.media import g711
 from trunkline.media.formats import L16_8K, L16_16K, PCMU_8K, AudioFormat, Encoding
-from trunkline.media.tones import DtmfDetector, dtmf
+from trunkline.media.tones import BLOCK_S, HIGH, LOW, SOFTEST, SOFTEST_RMS, DtmfDetector, dtmf
 
 # ITU-T Q.23, clause 5, figure 1.
 Q23 = {
@@ -193,6 +193,25 @@ def test_what_must_not_be_heard(change):
     for key in KEYS:
         for before in range(0, 102, 6):
             assert heard(tones(*Q23[key], before=before, **change)) == ""
+
+
+@given(
+    st.sampled_from([*LOW, *HIGH]),
+    st.floats(0, 2 * np.pi),
+    st.floats(0, 1),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([8000, 24000]),
+)
+def test_what_is_not_even_looked_at_is_softer_than_any_key(hz, phase, noise, seed, rate):
+    size = round(rate * BLOCK_S)
+    at = np.arange(size) / rate
+    wave = np.sin(2 * np.pi * hz * at + phase)
+    wave = (1 - noise) * wave + noise * np.random.default_rng(seed).normal(0, 1, size)
+    wave *= (SOFTEST_RMS - 1) / max(1e-9, np.sqrt((wave**2).mean()))
+    samples = np.frombuffer(l16(wave), "<i2") / 32768
+    for tone in (*LOW, *HIGH):
+        power = abs((samples * np.exp(-2j * np.pi * tone * at)).sum()) ** 2 * 2 / size**2
+        assert power <= SOFTEST
 
 
 def test_one_tone_alone_is_no_key():

@@ -41,6 +41,9 @@ LOW_LOUDER = 10 ** (11 / 10)
 HIGH_LOUDER = 10 ** (6 / 10)
 ABOVE_OTHERS = 10 ** (6 / 10)
 SHARE_OF_ALL = 0.75
+SOFTEST_RMS = int(32768 * (SOFTEST / 2) ** 0.5) - 1
+"""On the 16-bit scale: no tone in a softer block can have that power, which by Cauchy's and
+Schwarz's inequality is at most twice the whole sound's."""
 
 
 def dtmf(digits: str, audio: AudioFormat, *, tone_ms: float = 100, gap_ms: float = 100) -> bytes:
@@ -58,8 +61,11 @@ def dtmf(digits: str, audio: AudioFormat, *, tone_ms: float = 100, gap_ms: float
 class DtmfDetector:
     """Hears keys in a stream of audio, cut up in any way."""
 
+    __slots__ = ("_block", "_current", "_previous", "_rest", "audio")
+
     def __init__(self, audio: AudioFormat) -> None:
         self.audio = audio
+        self._block = round(audio.rate * BLOCK_S)
         self._rest = b""
         self._current = ""
         self._previous = ""
@@ -69,15 +75,17 @@ class DtmfDetector:
 
         A key is told 25 to 38 ms after its tone began.
         """
-        import numpy as np
-
-        self._rest += g711.decode(audio, self.audio.encoding)
-        waves = _waves(self.audio.rate)
-        size = len(waves)
-        count = len(self._rest) // (2 * size)
-        samples = np.frombuffer(self._rest, "<i2", count * size).reshape(count, size)
-        self._rest = self._rest[2 * count * size :]
-        return "".join(self._next(key) for key in _keys_heard(samples / 32768, waves))
+        pcm = self._rest + g711.decode(audio, self.audio.encoding)
+        size = 2 * self._block
+        whole = len(pcm) // size * size
+        self._rest = pcm[whole:]
+        found = ""
+        for at in range(0, whole, size):
+            block = pcm[at : at + size]
+            # Most of a call is too soft for any key, and that is known at a tenth of the price.
+            loud = g711.audioop.rms(block, 2) >= SOFTEST_RMS
+            found += self._next(_key_heard(block, _waves(self.audio.rate)) if loud else "")
+        return found
 
     def reset(self) -> None:
         """Forget the audio so far."""
@@ -112,28 +120,28 @@ def _key(key: str, audio: AudioFormat, tone_ms: float) -> bytes:
 
 @lru_cache(16)
 def _waves(rate: int) -> NDArray[np.float64]:
-    """Cosines and sines of all eight tones over one block, as columns."""
+    """Cosines and sines of all eight tones over one block, as columns; full scale is 1."""
     import numpy as np
 
     at = np.arange(round(rate * BLOCK_S)) / rate
     phase = 2 * pi * np.outer(at, LOW + HIGH)
-    return np.hstack((np.cos(phase), np.sin(phase)))
+    return np.hstack((np.cos(phase), np.sin(phase))) / 32768
 
 
-def _keys_heard(blocks: NDArray[np.float64], waves: NDArray[np.float64]) -> list[str]:
-    """The key that each block (a row, full scale 1) sounds like, or an empty string.
+def _key_heard(block: bytes, waves: NDArray[np.float64]) -> str:
+    """The key that a block of L16 sounds like, or an empty string.
 
-    The same as Goertzel's filter on each tone, for all tones and blocks by one matrix product.
+    The same as Goertzel's filter on each tone, for all tones by one matrix product.
     """
-    size = blocks.shape[1]
-    parts = (blocks @ waves) ** 2
-    powers = (parts[:, :8] + parts[:, 8:]) * (2 / size**2)
-    everything = (blocks**2).sum(axis=1) / size
-    return list(map(_key_in, powers.tolist(), everything.tolist()))
+    import numpy as np
 
-
-def _key_in(powers: list[float], everything: float) -> str:
-    """The key whose tones have these powers; ``everything`` is the power of the whole sound."""
+    samples = np.frombuffer(block, "<i2").astype(np.float64)
+    size = len(samples)
+    parts = (samples @ waves).tolist()
+    powers = [
+        (cosine * cosine + sine * sine) * 2 / size**2
+        for cosine, sine in zip(parts[:8], parts[8:], strict=True)
+    ]
     lows, highs = powers[:4], powers[4:]
     next_low, low = sorted(lows)[2:]
     next_high, high = sorted(highs)[2:]
@@ -143,6 +151,6 @@ def _key_in(powers: list[float], everything: float) -> str:
         and high < low * HIGH_LOUDER
         and low > next_low * ABOVE_OTHERS
         and high > next_high * ABOVE_OTHERS
-        and low + high > everything * SHARE_OF_ALL
+        and low + high > float(samples @ samples) / size / 32768**2 * SHARE_OF_ALL
     )
     return KEYS[lows.index(low) * 4 + highs.index(high)] if is_key else ""
