@@ -33,7 +33,7 @@ STACK_BYTES = 2048
 
 SEND, RECEIVE = "kernel: send, and deliver", "kernel: receive"
 WAIT, KERNEL = "kernel: wait for sockets", "kernel: other"
-LOOP = "WebSocket and loop: picows or uvicorn, uvloop"
+LOOP = "WebSocket and event loop"
 OTHER = "other"
 
 # What a kernel function on the stack tells of its system call.
@@ -175,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     bars = [Bar(name, 2, n / whole, f"{n / whole:.0%}") for name, n in parts.most_common()]
     where = machine()
     foot = f"{where['date']}; {where['cpu']}, Python {where['python']}."
-    panel = Panel("Share of the server's CPU", "less is better", bars)
+    panel = Panel("Share of the server's CPU", "of all samples", bars)
     picture = chart(f"Where a message's time goes: {what}", foot, [panel])
     save(given.out, "account", {**where, **vars(given), "cpu_ms_s": cpu, "samples": parts}, picture)
 
