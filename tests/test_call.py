@@ -258,6 +258,7 @@ def test_watchers_get_what_they_missed_and_can_stop():
     call.on(other.append)
     call.happened(Digit("2"))
     stop()
+    stop()  # again, which does nothing
     call.happened(Digit("3"))
     assert seen == [Digit("1"), Digit("2")]
     assert other == [Digit("2"), Digit("3")]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -202,7 +202,12 @@ class Call:
         missed, self._missed = self._missed, None
         for event in missed or ():
             sink(event)
-        return lambda: _discard(self._watchers, sink)
+
+        def stop() -> None:
+            if sink in self._watchers:
+                self._watchers.remove(sink)
+
+        return stop
 
     # Speaking.
 
@@ -450,14 +455,6 @@ class Call:
         self._early_bytes += len(event.payload)
         while self._early_bytes > self._early_most:
             self._early_bytes -= len(self._early.popleft().payload)
-
-
-T = TypeVar("T")
-
-
-def _discard(items: list[T], item: T) -> None:
-    if item in items:
-        items.remove(item)
 
 
 Bot = Callable[[Call], Awaitable[None]]
