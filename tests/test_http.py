@@ -1,6 +1,8 @@
 """HTTP requests, many at once, to a server that counts how many it holds."""
 
 import asyncio
+import subprocess
+import sys
 
 import httpx
 import pytest
@@ -92,3 +94,27 @@ def test_what_fails_or_is_given_up_leaves_its_place_to_others():
         return answers
 
     assert asyncio.run(main()) == ["ok"] * IN_A_POOL
+
+
+FIRST_REQUEST = """
+import asyncio, sys
+from trunkline.rest import HttpSender, NotSent
+from trunkline.web import Request
+
+async def main():
+    sender = HttpSender()
+    await sender.warm_up()
+    before = set(sys.modules)
+    try:
+        await sender("acme", Request.get("http://127.0.0.1:1/"))
+    except NotSent:
+        print(sorted(set(sys.modules) - before))
+    await sender.close()
+
+asyncio.run(main())
+"""
+
+
+def test_once_warm_the_first_request_loads_nothing():
+    done = subprocess.run([sys.executable, "-c", FIRST_REQUEST], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

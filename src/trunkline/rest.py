@@ -75,6 +75,10 @@ class HttpSender:
         headers = {name.lower(): value for name, value in answer.headers.items()}
         return Response(answer.status_code, headers, answer.content)
 
+    async def warm_up(self) -> None:
+        """Load what the first request would else have to, and every call would wait for."""
+        await self._http.warm_up()
+
     async def close(self) -> None:
         """Close the client's connections."""
         await self._http.aclose()

@@ -112,9 +112,10 @@ class Server:
         )
 
     async def start(self, bot: Bot) -> None:
-        """Load what the first call would else wait for: numpy (60 ms), and the bot's own models."""
+        """Load what calls would else wait for: numpy, HTTP (60 ms each), the bot's own models."""
         self._expose()
         await asyncio.to_thread(Resampler, 8000, 16000)
+        await self._http.warm_up()
         if (warm_up := getattr(bot, "warm_up", None)) is not None:
             await warm_up()
 
