@@ -67,6 +67,7 @@ class RealNetwork:
         self._http = Http(httpx.Timeout(timeout), trust_env=False, most=1024)
 
     async def __aenter__(self) -> RealNetwork:
+        await self._http.warm_up()  # or the first call would seem to wait for the server
         return self
 
     async def __aexit__(
